@@ -1,0 +1,9 @@
+//! What producer and consumer must agree on: the event and how it is read, who sent it, reports, units.
+
+pub mod decode;
+pub mod event;
+pub mod level;
+pub mod report;
+pub mod shutdown;
+pub mod telemetry;
+pub mod units;

@@ -1,0 +1,2 @@
+//! The consumer.
+fn main() {}
