@@ -1,1 +1,10 @@
-//! librdkafka.
+//! librdkafka's batch calls behind a safe interface.
+//!
+//! rust-rdkafka gives one message a call in both directions, which costs more than the whole rest of the
+//! pipeline. librdkafka itself takes and gives arrays: [`consume::DataQueue`] and [`produce::BatchProducer`]
+//! wrap those calls. All unsafe code of the workspace is in these two modules; everything else about Kafka
+//! (groups, rebalances, metadata, commits) goes through rust-rdkafka's safe interface.
+
+pub mod consume;
+pub mod options;
+pub mod produce;

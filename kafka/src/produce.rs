@@ -1,0 +1,248 @@
+//! Messages sent in batches, and acknowledgements counted in batches.
+//!
+//! librdkafka reports a delivery for each message, but hands the reports over a whole broker request at a time.
+//! [`BatchProducer::poll`] takes them as they come: one call an acknowledged request, exact counts, and the
+//! caller's number of each message for those who want it.
+
+#![allow(unsafe_code)]
+
+use rdkafka::ClientConfig;
+use rdkafka::bindings as sys;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
+use std::ffi::{CStr, CString, c_void};
+use std::ptr::{self, NonNull};
+use std::time::Duration;
+
+/// One message to send. `number` comes back in its delivery.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// Its bytes; copied by [`BatchProducer::send`].
+    pub payload: &'a [u8],
+    /// Its key, which decides the partition; none spreads over all of them.
+    pub key: Option<&'a [u8]>,
+    /// The caller's number for it.
+    pub number: usize,
+}
+
+/// What became of the records of one [`BatchProducer::send`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Records dealt with, from the first on: accepted or refused for good. The rest found the queue full.
+    pub taken: usize,
+    /// Numbers of those among them that can never be sent, and why (too large, say).
+    pub refused: Vec<(usize, RDKafkaErrorCode)>,
+}
+
+/// What [`BatchProducer::poll`] tells.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The broker took all of these, or none of them.
+    Delivery {
+        /// None when acknowledged.
+        error: Option<RDKafkaErrorCode>,
+        /// The messages concerned.
+        messages: Deliveries<'a>,
+    },
+    /// Something about the client as a whole (a broker is down, all are …); librdkafka goes on by itself
+    /// unless it is fatal.
+    Client {
+        /// What kind of trouble.
+        code: RDKafkaErrorCode,
+        /// In words.
+        reason: String,
+        /// True when this producer can't send any more.
+        fatal: bool,
+    },
+}
+
+/// The messages of one delivery.
+#[derive(Debug)]
+pub struct Deliveries<'a> {
+    messages: &'a [*const sys::rd_kafka_message_t],
+}
+
+impl Deliveries<'_> {
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// True for a delivery of nothing.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Number and payload length of the message at `index`, in the order they were sent.
+    pub fn get(&self, index: usize) -> Option<(usize, usize)> {
+        self.messages.get(index).map(|&message| {
+            // SAFETY: the event that owns these messages lives until the handler has returned, and
+            // `Deliveries` can't outlive that call.
+            let message = unsafe { &*message };
+            (message._private as usize, message.len)
+        })
+    }
+}
+
+/// RD_KAFKA_PARTITION_UA: the partitioner decides.
+const UNASSIGNED: i32 = -1;
+
+/// A producer of one topic.
+pub struct BatchProducer {
+    topic: NonNull<sys::rd_kafka_topic_t>,
+    events: NonNull<sys::rd_kafka_queue_t>,
+    slots: Vec<sys::rd_kafka_message_t>,
+    reports: Vec<*const sys::rd_kafka_message_t>,
+    producer: BaseProducer,
+}
+
+// SAFETY: librdkafka's client, topic and queue handles may be used from any thread; the pointers in `slots` and
+// `reports` are only meaningful within one call that has `&mut self`.
+unsafe impl Send for BatchProducer {}
+
+impl BatchProducer {
+    /// Connects (in the background) with `config`.
+    ///
+    /// # Errors
+    /// What librdkafka says of an impossible configuration or topic name.
+    pub fn new(config: &ClientConfig, topic: &str) -> Result<BatchProducer, KafkaError> {
+        let producer: BaseProducer = config.create_with_context(DefaultProducerContext)?;
+        let name = CString::new(topic)?;
+        let rk = producer.client().native_ptr();
+        // SAFETY: the client is alive and `name` is a C string; a null configuration means the client's own.
+        let topic = unsafe { sys::rd_kafka_topic_new(rk, name.as_ptr(), ptr::null_mut()) };
+        let topic = NonNull::new(topic).ok_or_else(|| {
+            KafkaError::ClientCreation(format!("'{}' is not a topic name", name.to_string_lossy()))
+        })?;
+        // SAFETY: the client is alive; the handle is ours to destroy.
+        let events = unsafe { sys::rd_kafka_queue_get_main(rk) };
+        let events = NonNull::new(events).expect("every client has a main queue");
+        Ok(BatchProducer {
+            topic,
+            events,
+            slots: Vec::new(),
+            reports: Vec::new(),
+            producer,
+        })
+    }
+
+    /// The client, for metadata and the like. Don't poll or flush it: deliveries are taken by [`poll`](Self::poll).
+    pub fn client(&self) -> &BaseProducer {
+        &self.producer
+    }
+
+    /// Messages accepted and not yet delivered.
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
+    }
+
+    /// Hands `records` to librdkafka, in order, until its queue is full.
+    pub fn send(&mut self, records: &[Record<'_>]) -> Sent {
+        self.slots.clear();
+        self.slots.extend(records.iter().map(|record| {
+            sys::rd_kafka_message_t {
+                err: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
+                rkt: ptr::null_mut(),
+                partition: 0,
+                payload: record.payload.as_ptr().cast_mut().cast::<c_void>(),
+                len: record.payload.len(),
+                key: record
+                    .key
+                    .map_or(ptr::null_mut(), |key| key.as_ptr().cast_mut().cast::<c_void>()),
+                key_len: record.key.map_or(0, <[u8]>::len),
+                offset: 0,
+                _private: record.number as *mut c_void,
+            }
+        }));
+        let count = i32::try_from(self.slots.len()).expect("a batch has fewer than 2^31 records");
+        // SAFETY: `slots` holds `count` messages whose payloads and keys are borrowed for this call;
+        // RD_KAFKA_MSG_F_COPY makes librdkafka copy both, so it never writes to or frees them, and keeps no
+        // pointer. The topic belongs to the living client.
+        let accepted = unsafe {
+            sys::rd_kafka_produce_batch(
+                self.topic.as_ptr(),
+                UNASSIGNED,
+                sys::RD_KAFKA_MSG_F_COPY,
+                self.slots.as_mut_ptr(),
+                count,
+            )
+        };
+        if accepted == count {
+            return Sent {
+                taken: records.len(),
+                refused: Vec::new(),
+            };
+        }
+        // Once the queue is full librdkafka refuses all that follow; anything else concerns one message.
+        let mut sent = Sent {
+            taken: records.len(),
+            refused: Vec::new(),
+        };
+        for (index, slot) in self.slots.iter().enumerate() {
+            match RDKafkaErrorCode::from(slot.err) {
+                RDKafkaErrorCode::NoError => {}
+                RDKafkaErrorCode::QueueFull => {
+                    sent.taken = index;
+                    break;
+                }
+                code => sent.refused.push((records[index].number, code)),
+            }
+        }
+        sent
+    }
+
+    /// Waits up to `timeout` for an event, then serves all that are there.
+    pub fn poll(&mut self, timeout: Duration, mut handler: impl FnMut(Event<'_>)) {
+        let mut wait_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: `events` is a living queue of ours; every event is destroyed exactly once, after the handler
+        // has returned, and the messages and strings it owns are used only before that. An event of type DR
+        // fills at most as many pointers as it says it has messages.
+        unsafe {
+            while let Some(event) = NonNull::new(sys::rd_kafka_queue_poll(self.events.as_ptr(), wait_ms)) {
+                let event = event.as_ptr();
+                wait_ms = 0;
+                match sys::rd_kafka_event_type(event) {
+                    sys::RD_KAFKA_EVENT_DR => {
+                        let count = sys::rd_kafka_event_message_count(event);
+                        self.reports.clear();
+                        self.reports.reserve(count);
+                        let filled =
+                            sys::rd_kafka_event_message_array(event, self.reports.as_mut_ptr(), count);
+                        self.reports.set_len(filled);
+                        let error = match RDKafkaErrorCode::from(sys::rd_kafka_event_error(event)) {
+                            RDKafkaErrorCode::NoError => None,
+                            code => Some(code),
+                        };
+                        handler(Event::Delivery {
+                            error,
+                            messages: Deliveries {
+                                messages: &self.reports,
+                            },
+                        });
+                    }
+                    sys::RD_KAFKA_EVENT_ERROR => {
+                        let reason = CStr::from_ptr(sys::rd_kafka_event_error_string(event));
+                        handler(Event::Client {
+                            code: sys::rd_kafka_event_error(event).into(),
+                            reason: reason.to_string_lossy().into_owned(),
+                            fatal: sys::rd_kafka_event_error_is_fatal(event) != 0,
+                        });
+                    }
+                    // Statistics and token refreshes, which nobody here asked for.
+                    _ => {}
+                }
+                sys::rd_kafka_event_destroy(event);
+            }
+        }
+    }
+}
+
+impl Drop for BatchProducer {
+    fn drop(&mut self) {
+        // SAFETY: both handles are ours, destroyed once, before the client that is dropped after this.
+        unsafe {
+            sys::rd_kafka_queue_destroy(self.events.as_ptr());
+            sys::rd_kafka_topic_destroy(self.topic.as_ptr());
+        }
+    }
+}
