@@ -28,7 +28,7 @@ pub fn parse_count(text: &str) -> Result<u64, String> {
     let scale = u32::try_from(fraction.len()).ok().and_then(|n| 10_u64.checked_pow(n)).ok_or_else(expected)?;
     let whole: u64 = whole.parse().map_err(|_| expected())?;
     let part: u64 = if fraction.is_empty() { 0 } else { fraction.parse().map_err(|_| expected())? };
-    if (part * (factor % scale.max(1))) % scale != 0 && (factor < scale || factor % scale != 0) {
+    if !(part * (factor % scale.max(1))).is_multiple_of(scale) && (factor < scale || !factor.is_multiple_of(scale)) {
         return Err(format!("'{text}' is not a whole number"));
     }
     let part = (u128::from(part) * u128::from(factor) / u128::from(scale)) as u64;

@@ -48,11 +48,7 @@ impl<C: ConsumerContext + 'static> DataQueue<C> {
         // SAFETY: the client is alive, it is held by `consumer`.
         let queue = unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) };
         let queue = NonNull::new(queue).expect("rd_kafka_queue_new allocates or aborts");
-        DataQueue {
-            queue,
-            slots: Vec::with_capacity(batch_size),
-            consumer,
-        }
+        DataQueue { queue, slots: Vec::with_capacity(batch_size), consumer }
     }
 
     /// Sends a partition's messages to this queue from now on.
@@ -72,10 +68,7 @@ impl<C: ConsumerContext + 'static> DataQueue<C> {
     }
 
     fn forward(&self, topic: &str, partition: i32, to: *mut sys::rd_kafka_queue_t) -> Result<(), NoQueue> {
-        let no_queue = || NoQueue {
-            topic: topic.to_owned(),
-            partition,
-        };
+        let no_queue = || NoQueue { topic: topic.to_owned(), partition };
         let name = CString::new(topic).map_err(|_| no_queue())?;
         // SAFETY: the client is alive; `name` is a C string for the time of the call; the queue that is
         // returned is ours to destroy, and destroying the handle leaves the partition's queue itself (and its
@@ -99,9 +92,7 @@ impl<C: ConsumerContext + 'static> DataQueue<C> {
         if self.take(1, timeout) == 1 {
             self.take(self.slots.capacity() - 1, Duration::ZERO);
         }
-        Batch {
-            slots: &mut self.slots,
-        }
+        Batch { slots: &mut self.slots }
     }
 
     fn take(&mut self, at_most: usize, timeout: Duration) -> usize {
@@ -164,6 +155,8 @@ pub enum Item<'b> {
     Error {
         /// The partition concerned.
         partition: i32,
+        /// The offset concerned; at the end of a partition the next one to come.
+        offset: i64,
         /// What librdkafka says.
         code: RDKafkaErrorCode,
     },
@@ -200,10 +193,8 @@ impl Batch<'_> {
             // outlive the borrow of the batch. Nobody writes to it in the meantime.
             let message = unsafe { &*slot };
             if message.err != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                return Item::Error {
-                    partition: message.partition,
-                    code: message.err.into(),
-                };
+                let (partition, offset) = (message.partition, message.offset);
+                return Item::Error { partition, offset, code: message.err.into() };
             }
             Item::Message(Message {
                 partition: message.partition,

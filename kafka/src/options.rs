@@ -7,12 +7,7 @@ use rdkafka::ClientConfig;
 #[derive(Debug, Clone, Args)]
 pub struct KafkaOptions {
     /// Brokers to start from, host:port, separated by commas
-    #[arg(
-        long,
-        env = "KAFKA_BROKERS",
-        default_value = "127.0.0.1:9092",
-        value_name = "HOST:PORT,…"
-    )]
+    #[arg(long, env = "KAFKA_BROKERS", default_value = "127.0.0.1:9092", value_name = "HOST:PORT,…")]
     pub brokers: String,
 
     /// Topic of the log events
@@ -40,11 +35,7 @@ impl KafkaOptions {
 
     /// The user's own value of a librdkafka property, if set.
     pub fn property(&self, key: &str) -> Option<&str> {
-        self.properties
-            .iter()
-            .rev()
-            .find(|(k, _)| k == key)
-            .map(|(_, value)| value.as_str())
+        self.properties.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
     }
 }
 

@@ -9,7 +9,7 @@
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
+use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer, PurgeConfig};
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct Record<'a> {
 pub struct Sent {
     /// Records dealt with, from the first on: accepted or refused for good. The rest found the queue full.
     pub taken: usize,
-    /// Numbers of those among them that can never be sent, and why (too large, say).
+    /// Which of those, by position, can never be sent, and why (too large, say).
     pub refused: Vec<(usize, RDKafkaErrorCode)>,
 }
 
@@ -73,14 +73,26 @@ impl Deliveries<'_> {
         self.messages.is_empty()
     }
 
-    /// Number and payload length of the message at `index`, in the order they were sent.
-    pub fn get(&self, index: usize) -> Option<(usize, usize)> {
-        self.messages.get(index).map(|&message| {
-            // SAFETY: the event that owns these messages lives until the handler has returned, and
-            // `Deliveries` can't outlive that call.
-            let message = unsafe { &*message };
-            (message._private as usize, message.len)
-        })
+    /// Number of the message at `index`. Those of one partition stand in the order they were sent.
+    pub fn number(&self, index: usize) -> Option<usize> {
+        self.message(index).map(|message| message._private as usize)
+    }
+
+    /// Bytes of the message at `index`, as they were sent.
+    pub fn payload(&self, index: usize) -> Option<&[u8]> {
+        let message = self.message(index)?;
+        if message.payload.is_null() {
+            return Some(&[]);
+        }
+        // SAFETY: librdkafka keeps `len` readable bytes at a non-null payload until the message is destroyed,
+        // which is after `self` has ended (see `message`).
+        Some(unsafe { std::slice::from_raw_parts(message.payload.cast::<u8>(), message.len) })
+    }
+
+    fn message(&self, index: usize) -> Option<&sys::rd_kafka_message_t> {
+        // SAFETY: the event that owns these messages lives until the handler has returned, and `Deliveries`
+        // can't outlive that call.
+        self.messages.get(index).map(|&message| unsafe { &*message })
     }
 }
 
@@ -117,13 +129,7 @@ impl BatchProducer {
         // SAFETY: the client is alive; the handle is ours to destroy.
         let events = unsafe { sys::rd_kafka_queue_get_main(rk) };
         let events = NonNull::new(events).expect("every client has a main queue");
-        Ok(BatchProducer {
-            topic,
-            events,
-            slots: Vec::new(),
-            reports: Vec::new(),
-            producer,
-        })
+        Ok(BatchProducer { topic, events, slots: Vec::new(), reports: Vec::new(), producer })
     }
 
     /// The client, for metadata and the like. Don't poll or flush it: deliveries are taken by [`poll`](Self::poll).
@@ -131,33 +137,30 @@ impl BatchProducer {
         &self.producer
     }
 
-    /// Messages accepted and not yet delivered.
-    pub fn in_flight(&self) -> usize {
-        usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
+    /// Gives up all messages that are not delivered yet, also those on their way (which may arrive all the
+    /// same): each comes back through [`poll`](Self::poll) as a delivery that failed.
+    pub fn give_up(&self) {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
     }
 
     /// Hands `records` to librdkafka, in order, until its queue is full.
-    pub fn send(&mut self, records: &[Record<'_>]) -> Sent {
+    pub fn send<'r>(&mut self, records: impl Iterator<Item = Record<'r>>) -> Sent {
         self.slots.clear();
-        self.slots.extend(records.iter().map(|record| {
-            sys::rd_kafka_message_t {
-                err: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
-                rkt: ptr::null_mut(),
-                partition: 0,
-                payload: record.payload.as_ptr().cast_mut().cast::<c_void>(),
-                len: record.payload.len(),
-                key: record
-                    .key
-                    .map_or(ptr::null_mut(), |key| key.as_ptr().cast_mut().cast::<c_void>()),
-                key_len: record.key.map_or(0, <[u8]>::len),
-                offset: 0,
-                _private: record.number as *mut c_void,
-            }
+        self.slots.extend(records.map(|record| sys::rd_kafka_message_t {
+            err: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
+            rkt: ptr::null_mut(),
+            partition: 0,
+            payload: record.payload.as_ptr().cast_mut().cast::<c_void>(),
+            len: record.payload.len(),
+            key: record.key.map_or(ptr::null_mut(), |key| key.as_ptr().cast_mut().cast::<c_void>()),
+            key_len: record.key.map_or(0, <[u8]>::len),
+            offset: 0,
+            _private: record.number as *mut c_void,
         }));
         let count = i32::try_from(self.slots.len()).expect("a batch has fewer than 2^31 records");
-        // SAFETY: `slots` holds `count` messages whose payloads and keys are borrowed for this call;
-        // RD_KAFKA_MSG_F_COPY makes librdkafka copy both, so it never writes to or frees them, and keeps no
-        // pointer. The topic belongs to the living client.
+        // SAFETY: `slots` holds `count` messages whose payloads and keys are borrowed for `'r`, which outlives
+        // this call; RD_KAFKA_MSG_F_COPY makes librdkafka copy both, so it never writes to or frees them, and
+        // keeps no pointer. The topic belongs to the living client.
         let accepted = unsafe {
             sys::rd_kafka_produce_batch(
                 self.topic.as_ptr(),
@@ -167,17 +170,11 @@ impl BatchProducer {
                 count,
             )
         };
+        let mut sent = Sent { taken: self.slots.len(), refused: Vec::new() };
         if accepted == count {
-            return Sent {
-                taken: records.len(),
-                refused: Vec::new(),
-            };
+            return sent;
         }
         // Once the queue is full librdkafka refuses all that follow; anything else concerns one message.
-        let mut sent = Sent {
-            taken: records.len(),
-            refused: Vec::new(),
-        };
         for (index, slot) in self.slots.iter().enumerate() {
             match RDKafkaErrorCode::from(slot.err) {
                 RDKafkaErrorCode::NoError => {}
@@ -185,13 +182,14 @@ impl BatchProducer {
                     sent.taken = index;
                     break;
                 }
-                code => sent.refused.push((records[index].number, code)),
+                code => sent.refused.push((index, code)),
             }
         }
         sent
     }
 
-    /// Waits up to `timeout` for an event, then serves all that are there.
+    /// Waits up to `timeout` for an event, then serves all that are there. Times below a millisecond count as
+    /// none.
     pub fn poll(&mut self, timeout: Duration, mut handler: impl FnMut(Event<'_>)) {
         let mut wait_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: `events` is a living queue of ours; every event is destroyed exactly once, after the handler
@@ -213,12 +211,7 @@ impl BatchProducer {
                             RDKafkaErrorCode::NoError => None,
                             code => Some(code),
                         };
-                        handler(Event::Delivery {
-                            error,
-                            messages: Deliveries {
-                                messages: &self.reports,
-                            },
-                        });
+                        handler(Event::Delivery { error, messages: Deliveries { messages: &self.reports } });
                     }
                     sys::RD_KAFKA_EVENT_ERROR => {
                         let reason = CStr::from_ptr(sys::rd_kafka_event_error_string(event));

@@ -1,0 +1,238 @@
+//! From raw flags to one validated configuration, before anything starts.
+
+use crate::pipeline::FileFormat;
+use crate::sink::file::log_file::Rotation;
+use crate::sink::file::{FileConfig, Layout};
+use crate::sink::redis::request::Keys;
+use clap::Args;
+use common::telemetry::LogFormat;
+use common::units::{parse_count, parse_duration, parse_size};
+use kafka::options::KafkaOptions;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Flags of `consumer`, each with its environment variable.
+#[derive(Debug, Clone, Args)]
+pub struct Flags {
+    #[command(flatten)]
+    kafka: KafkaOptions,
+
+    /// Consumer group
+    #[arg(long, env = "KAFKA_GROUP", default_value = "sluice")]
+    group: String,
+
+    /// File to append events to; {partition} makes one file a partition, {instance} one a consumer
+    #[arg(long, env = "SLUICE_FILE", default_value = "logs.txt", value_name = "PATH")]
+    file: String,
+
+    /// How events are written
+    #[arg(long, env = "SLUICE_FILE_FORMAT", default_value = "json", value_enum)]
+    file_format: FileFormat,
+
+    /// Name of this consumer, for {instance} (default: the host's name)
+    #[arg(long, env = "SLUICE_INSTANCE", value_name = "NAME")]
+    instance: Option<String>,
+
+    /// End with an error when another consumer holds the file, instead of standing by
+    #[arg(long, env = "SLUICE_NO_STANDBY")]
+    no_standby: bool,
+
+    /// Longest time an event waits for its sync to disk
+    #[arg(long, env = "SLUICE_SYNC_INTERVAL", default_value = "25ms", value_parser = parse_duration, value_name = "TIME")]
+    sync_interval: Duration,
+
+    /// Put the file aside under a name with the time once it has this size
+    #[arg(long, env = "SLUICE_ROTATE_SIZE", value_parser = parse_size, value_name = "SIZE")]
+    rotate_size: Option<u64>,
+
+    /// Put the file aside once it is this old
+    #[arg(long, env = "SLUICE_ROTATE_EVERY", value_parser = parse_duration, value_name = "TIME")]
+    rotate_every: Option<Duration>,
+
+    /// Redis to keep the newest events and counters in
+    #[arg(
+        long,
+        env = "REDIS_URL",
+        default_value = "redis://127.0.0.1:6379",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    redis_url: String,
+
+    /// Write the file only
+    #[arg(long, env = "SLUICE_NO_REDIS")]
+    no_redis: bool,
+
+    /// First part of every key in Redis
+    #[arg(long, env = "SLUICE_REDIS_PREFIX", default_value = "logs", value_name = "PREFIX")]
+    redis_prefix: String,
+
+    /// Events that a list in Redis holds
+    #[arg(long, env = "SLUICE_REDIS_RECENT", default_value = "100k", value_parser = parse_count, value_name = "COUNT")]
+    redis_recent: u64,
+
+    /// How long counters per minute are kept in Redis
+    #[arg(long, env = "SLUICE_REDIS_EXPIRY", default_value = "24h", value_parser = parse_duration, value_name = "TIME")]
+    redis_expiry: Duration,
+
+    /// Topic for events that can't be understood
+    #[arg(long, env = "SLUICE_REJECTED_TOPIC", default_value = "logs.rejected", value_name = "TOPIC")]
+    rejected_topic: String,
+
+    /// A larger event is rejected
+    #[arg(long, env = "SLUICE_MAX_EVENT_BYTES", default_value = "1MiB", value_parser = parse_size, value_name = "SIZE")]
+    max_event_bytes: u64,
+
+    /// Memory for events on their way, shared out between Kafka's queue, the file and Redis
+    #[arg(long, env = "SLUICE_MEMORY", default_value = "96MiB", value_parser = parse_size, value_name = "SIZE")]
+    memory: u64,
+
+    /// Where /metrics, /healthz and /readyz are served
+    #[arg(long, env = "SLUICE_METRICS_ADDR", default_value = "127.0.0.1:9600", value_name = "ADDR:PORT")]
+    metrics_addr: SocketAddr,
+
+    /// How this program's own log lines look
+    #[arg(long, env = "SLUICE_LOG_FORMAT", default_value = "text", value_enum)]
+    pub log_format: LogFormat,
+}
+
+/// What the program runs with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How to reach Kafka.
+    pub kafka: KafkaOptions,
+    /// The group.
+    pub group: String,
+    /// The file sink.
+    pub file: FileConfig,
+    /// How events are written.
+    pub format: FileFormat,
+    /// This consumer's own name, where its files are its own: then the group knows it as a static member.
+    pub instance: Option<String>,
+    /// Whether to stand by for a file that another consumer holds.
+    pub standby: bool,
+    /// Redis, unless there is none.
+    pub redis: Option<(redis::Client, Keys)>,
+    /// Topic of the rejected.
+    pub rejected_topic: String,
+    /// A larger event is rejected.
+    pub max_event_bytes: usize,
+    /// What Kafka's queue may hold.
+    pub kafka_memory: usize,
+    /// What batches to Redis may hold.
+    pub redis_memory: usize,
+    /// Where metrics are served.
+    pub metrics_addr: SocketAddr,
+}
+
+const MIN_MEMORY: u64 = 16 << 20;
+
+impl Flags {
+    /// Checks everything that can be checked without connecting.
+    ///
+    /// # Errors
+    /// One line that says what to change.
+    pub fn validate(self) -> Result<Config, String> {
+        let instance = self.instance.clone().unwrap_or_else(host_name);
+        let (path, private) = match self.file.contains("{instance}") {
+            true if is_name(&instance) => (self.file.replace("{instance}", &instance), true),
+            true => {
+                return Err(format!("--instance '{instance}' must be letters, digits, '-', '_' and '.'"));
+            }
+            false => (self.file.clone(), false),
+        };
+        let layout = layout(&path)?;
+        if self.sync_interval > Duration::from_secs(60) {
+            return Err("--sync-interval must be at most 60s: so much may be read again after a crash".into());
+        }
+        if self.rotate_size == Some(0) || self.rotate_every == Some(Duration::ZERO) {
+            return Err("--rotate-size and --rotate-every must be more than zero".into());
+        }
+        if self.memory < MIN_MEMORY {
+            return Err("--memory must be at least 16MiB".into());
+        }
+        let memory = usize::try_from(self.memory).map_err(|_| "--memory is too large for this machine")?;
+        if self.max_event_bytes == 0 || self.max_event_bytes > self.memory / 8 {
+            return Err("--max-event-bytes must be between 1 and an eighth of --memory".into());
+        }
+        if self.rejected_topic == self.kafka.topic {
+            return Err("--rejected-topic must differ from --topic".into());
+        }
+        let redis = if self.no_redis { None } else { Some(self.redis()?) };
+        Ok(Config {
+            group: self.group,
+            file: FileConfig {
+                layout,
+                topic: self.kafka.topic.clone(),
+                holder: format!("process {} on {}", std::process::id(), host_name()),
+                rotation: Rotation { size: self.rotate_size, every: self.rotate_every },
+                sync_interval: self.sync_interval,
+                memory: memory / 4,
+            },
+            format: self.file_format,
+            instance: private.then_some(instance),
+            standby: !self.no_standby,
+            redis,
+            rejected_topic: self.rejected_topic,
+            max_event_bytes: usize::try_from(self.max_event_bytes).unwrap_or(usize::MAX),
+            // librdkafka needs about twice a small message's bytes to hold it, and a fetch may overshoot.
+            kafka_memory: memory / 4,
+            redis_memory: memory / 8,
+            metrics_addr: self.metrics_addr,
+            kafka: self.kafka,
+        })
+    }
+
+    fn redis(&self) -> Result<(redis::Client, Keys), String> {
+        // The URL may hold a password: errors never repeat it.
+        let client = redis::Client::open(self.redis_url.as_str())
+            .map_err(|_| "--redis-url must look like redis://[user:password@]host:6379[/db]".to_owned())?;
+        if self.redis_recent == 0 {
+            return Err("--redis-recent must be at least 1".into());
+        }
+        if !is_name(&self.redis_prefix.replace(['{', '}', ':'], "")) {
+            return Err("--redis-prefix must be letters, digits and '-_.:{}', at most 64".into());
+        }
+        let minutes = i64::try_from(self.redis_expiry.as_secs() / 60).unwrap_or(i64::MAX);
+        if !(1..=527_040).contains(&minutes) {
+            return Err("--redis-expiry must be between 1m and 366days".into());
+        }
+        let keys = Keys {
+            prefix: self.redis_prefix.clone(),
+            topic: self.kafka.topic.clone(),
+            recent: self.redis_recent,
+            minutes,
+        };
+        Ok((client, keys))
+    }
+}
+
+fn layout(path: &str) -> Result<Layout, String> {
+    let fixed = path.replace("{partition}", "0");
+    if fixed.contains(['{', '}']) {
+        return Err(format!("--file '{path}': only {{partition}} and {{instance}} can stand in braces"));
+    }
+    if Path::new(&fixed).file_name().is_none() || path.ends_with('/') {
+        return Err(format!("--file '{path}' does not name a file"));
+    }
+    if Path::new(&fixed).is_dir() {
+        return Err(format!("--file '{path}' is a folder: name a file in it"));
+    }
+    if path.contains("{partition}") {
+        Ok(Layout::PerPartition(path.to_owned()))
+    } else {
+        Ok(Layout::Single(PathBuf::from(path)))
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !text.is_empty() && text.len() <= 64 && text.chars().all(allowed) && !text.starts_with('.')
+}
+
+fn host_name() -> String {
+    // What gethostname(2) gives, as Linux shows it.
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
+}

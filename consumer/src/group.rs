@@ -1,0 +1,273 @@
+//! This consumer's membership in the group.
+//!
+//! librdkafka tells of rebalances from within `poll`; here they only become events, and the pipeline answers
+//! each with [`Group::assign`] or [`Group::unassign`] once its sinks are ready. Always cooperative: what is not
+//! revoked goes on undisturbed.
+
+use anyhow::{Context, bail};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use kafka::consume::DataQueue;
+use kafka::options::KafkaOptions;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tracing::{debug, warn};
+
+/// Messages a batch, at the most.
+const BATCH: usize = 10_000;
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What happens to our share of the partitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rebalance {
+    /// These are ours now.
+    Assign(Vec<i32>),
+    /// These are to be given up.
+    Revoke(Vec<i32>),
+}
+
+/// Turns librdkafka's callbacks into events.
+pub struct Callbacks {
+    rebalances: Sender<Rebalance>,
+    closing: AtomicBool,
+}
+
+impl ClientContext for Callbacks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => {
+                warn!(facility, "Kafka client: {message}");
+            }
+            _ => debug!(facility, "Kafka client: {message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        warn!("Kafka client: {error}: {reason}");
+    }
+}
+
+impl ConsumerContext for Callbacks {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
+        if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            // The receiver lives as long as the consumer.
+            let _ = self.rebalances.send(Rebalance::Assign(partitions));
+        } else if self.closing.load(Ordering::Relaxed) {
+            // All is settled already; librdkafka only waits for the word.
+            if let Err(error) = consumer.incremental_unassign(list) {
+                debug!(%error, "giving up the last partitions");
+            }
+        } else {
+            let _ = self.rebalances.send(Rebalance::Revoke(partitions));
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            // Not fatal: what counts is the checkpoint; the next commit says the same and more.
+            warn!(%error, "committing offsets");
+        }
+    }
+}
+
+/// The group's membership, and the queue of our partitions' messages.
+pub struct Group {
+    /// Messages.
+    pub queue: DataQueue<Callbacks>,
+    /// Rebalances that wait for an answer.
+    pub rebalances: Receiver<Rebalance>,
+    consumer: Arc<BaseConsumer<Callbacks>>,
+    topic: String,
+}
+
+/// What Kafka knows of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionOffsets {
+    /// The group's committed offset.
+    pub committed: Option<i64>,
+    /// The first offset there is.
+    pub low: i64,
+    /// The offset after the last.
+    pub high: i64,
+}
+
+impl Group {
+    /// Joins. `instance` makes the member a static one: whoever comes next with the same name takes its place
+    /// at once, without waiting for the session of a dead one to run out.
+    ///
+    /// # Errors
+    /// An impossible configuration.
+    pub fn join(
+        options: &KafkaOptions,
+        group: &str,
+        instance: Option<&str>,
+        queue_bytes: usize,
+        client_id: &str,
+    ) -> anyhow::Result<Group> {
+        if let Some(strategy) = options.property("partition.assignment.strategy")
+            && strategy != "cooperative-sticky"
+        {
+            bail!(
+                "partition.assignment.strategy={strategy} does not go with exactly once: leave it at cooperative-sticky"
+            );
+        }
+        let kilobytes = (queue_bytes >> 10).max(1024).to_string();
+        let mut defaults = vec![
+            ("group.id", group),
+            ("client.id", client_id),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "earliest"),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("session.timeout.ms", "10000"),
+            ("heartbeat.interval.ms", "2000"),
+            ("queued.max.messages.kbytes", &kilobytes),
+            ("queued.min.messages", "100000"),
+            ("fetch.min.bytes", "1"),
+            ("fetch.wait.max.ms", "10"),
+            ("fetch.queue.backoff.ms", "1"),
+            ("topic.metadata.refresh.interval.ms", "30000"),
+        ];
+        if let Some(instance) = instance {
+            defaults.push(("group.instance.id", instance));
+        }
+        let (sender, rebalances) = unbounded();
+        let callbacks = Callbacks { rebalances: sender, closing: AtomicBool::new(false) };
+        let consumer: BaseConsumer<Callbacks> = options
+            .client_config(&defaults)
+            .create_with_context(callbacks)
+            .context("the Kafka client refuses its configuration (see --kafka)")?;
+        let consumer = Arc::new(consumer);
+        let queue = DataQueue::new(Arc::clone(&consumer), BATCH);
+        consumer.subscribe(&[&options.topic]).context("subscribing to the topic")?;
+        Ok(Group { queue, rebalances, consumer, topic: options.topic.clone() })
+    }
+
+    /// Serves the group's events without waiting: rebalances appear in `rebalances`.
+    ///
+    /// # Errors
+    /// When this member can't go on (another one of the same instance name has taken its place, say).
+    pub fn serve(&self) -> Result<(), KafkaError> {
+        match self.consumer.poll(Duration::ZERO) {
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                Err(KafkaError::MessageConsumptionFatal(code))
+            }
+            Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicOrPartition))) => {
+                warn!(topic = self.topic, "the topic does not exist yet: waiting for it");
+                Ok(())
+            }
+            Some(Err(error)) => {
+                warn!("Kafka client: {error}");
+                Ok(())
+            }
+            // Messages go to the data queue; none arrives here.
+            Some(Ok(message)) => {
+                debug_assert!(false, "a message of {:?} outside of the data queue", message);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Asks Kafka about partitions.
+    ///
+    /// # Errors
+    /// When the broker does not answer in time.
+    pub fn offsets(&self, partitions: &[i32]) -> KafkaResult<BTreeMap<i32, PartitionOffsets>> {
+        let mut list = TopicPartitionList::new();
+        for &partition in partitions {
+            list.add_partition(&self.topic, partition);
+        }
+        let committed = self.consumer.committed_offsets(list, ASK_TIMEOUT)?;
+        partitions
+            .iter()
+            .map(|&partition| {
+                let (low, high) = self.consumer.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT)?;
+                let committed = committed.find_partition(&self.topic, partition).and_then(|element| {
+                    match element.offset() {
+                        Offset::Offset(offset) => Some(offset),
+                        _ => None,
+                    }
+                });
+                Ok((partition, PartitionOffsets { committed, low, high }))
+            })
+            .collect()
+    }
+
+    /// The offset after a partition's last message, as of the last fetch.
+    pub fn high_watermark(&self, partition: i32) -> Option<i64> {
+        self.queue.cached_high_watermark(&self.topic, partition)
+    }
+
+    /// Begins to read partitions at the offsets given. None at all also answers a rebalance.
+    ///
+    /// # Errors
+    /// What librdkafka says.
+    pub fn assign(&self, starts: &[(i32, i64)]) -> anyhow::Result<()> {
+        let mut list = TopicPartitionList::new();
+        for &(partition, offset) in starts {
+            self.queue.attach(&self.topic, partition)?;
+            list.add_partition_offset(&self.topic, partition, Offset::Offset(offset))?;
+        }
+        self.consumer.incremental_assign(&list).context("assigning partitions")
+    }
+
+    /// Gives partitions up.
+    ///
+    /// # Errors
+    /// What librdkafka says.
+    pub fn unassign(&self, partitions: &[i32]) -> anyhow::Result<()> {
+        let mut list = TopicPartitionList::new();
+        for &partition in partitions {
+            list.add_partition(&self.topic, partition);
+        }
+        self.consumer.incremental_unassign(&list).context("giving up partitions")?;
+        for &partition in partitions {
+            self.queue.detach(&self.topic, partition)?;
+        }
+        Ok(())
+    }
+
+    /// Commits positions (next offsets).
+    ///
+    /// # Errors
+    /// With `wait`, what the broker says.
+    pub fn commit(&self, positions: &[(i32, i64)], wait: bool) -> KafkaResult<()> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        for &(partition, next) in positions {
+            list.add_partition_offset(&self.topic, partition, Offset::Offset(next))?;
+        }
+        self.consumer.commit(&list, if wait { CommitMode::Sync } else { CommitMode::Async })
+    }
+
+    /// True when the group has given our partitions to others behind our back.
+    pub fn assignment_lost(&self) -> bool {
+        self.consumer.assignment_lost()
+    }
+}
+
+impl Drop for Group {
+    /// Leaves the group. What was not settled before is settled by whoever reads on from the checkpoints.
+    fn drop(&mut self) {
+        self.consumer.context().closing.store(true, Ordering::Relaxed);
+        // Answers a rebalance that may still wait for its answer; closing would wait for it forever.
+        if let Err(error) = self.consumer.unassign() {
+            debug!(%error, "giving up all partitions");
+        }
+        // The consumer closes, and waits for that, as its last handle is dropped, after the queue.
+    }
+}

@@ -1,0 +1,302 @@
+//! Every metric of the consumer, in one place, by Prometheus' conventions: base units, `_total` for counters.
+
+use common::decode::Reject;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Handles to all metrics; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Events taken from Kafka.
+    pub events_in: Counter,
+    /// Events durable in, or acknowledged by, a sink.
+    pub events_out: Family<SinkLabel, Counter>,
+    /// Bytes written to a sink.
+    pub bytes_out: Family<SinkLabel, Counter>,
+    /// Events sent to the topic of the rejected.
+    pub rejected: Family<ReasonLabel, Counter>,
+    /// Messages that came again below a position and were left out.
+    pub repeated: Counter,
+    /// Offsets that Kafka no longer had (or never gives out, as transaction markers).
+    pub skipped: Counter,
+    /// Messages between our position and the end of the partition.
+    pub lag: Family<PartitionLabel, Gauge>,
+    /// Age of the oldest event taken from Kafka and not yet durable in the file.
+    pub oldest_unsynced: Gauge<f64, AtomicU64>,
+    /// From `due` to a stage.
+    pub latency: Family<StageLabel, Latency>,
+    /// Events a batch from Kafka.
+    pub batch_events: Histogram,
+    /// Duration of a sync of the file.
+    pub sync_seconds: Histogram,
+    /// New attempts after a failure.
+    pub retries: Family<TargetLabel, Counter>,
+    /// 1 while Redis keeps up, 0 while it is away or caught up from Kafka.
+    pub redis_attached: Gauge,
+    /// 1 while this consumer writes, 0 while it stands by.
+    pub active: Gauge,
+    /// Partitions assigned.
+    pub partitions: Gauge,
+    /// Rebalances seen.
+    pub rebalances: Counter,
+    /// Resident memory of the process.
+    pub resident_memory: Gauge,
+}
+
+/// Where events go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Sink {
+    #[expect(non_camel_case_types, reason = "the label as Prometheus shows it")]
+    file,
+    #[expect(non_camel_case_types, reason = "the label as Prometheus shows it")]
+    redis,
+}
+
+/// How far an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Stage {
+    #[expect(non_camel_case_types, reason = "the label as Prometheus shows it")]
+    fetched,
+    #[expect(non_camel_case_types, reason = "the label as Prometheus shows it")]
+    redis,
+    #[expect(non_camel_case_types, reason = "the label as Prometheus shows it")]
+    synced,
+}
+
+/// `sink="file"`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SinkLabel {
+    /// The sink.
+    pub sink: Sink,
+}
+
+/// `stage="synced"`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StageLabel {
+    /// The stage.
+    pub stage: Stage,
+}
+
+/// `reason="invalid_json"`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabel {
+    /// [`Reject::as_str`].
+    pub reason: &'static str,
+}
+
+/// `target="redis"`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TargetLabel {
+    /// What was tried again.
+    pub target: &'static str,
+}
+
+/// `partition="3"`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PartitionLabel {
+    /// The partition.
+    pub partition: i32,
+}
+
+impl Metrics {
+    /// All metrics, registered.
+    pub fn new() -> (Metrics, Registry) {
+        let metrics = Metrics {
+            events_in: Counter::default(),
+            events_out: Family::default(),
+            bytes_out: Family::default(),
+            rejected: Family::default(),
+            repeated: Counter::default(),
+            skipped: Counter::default(),
+            lag: Family::default(),
+            oldest_unsynced: Gauge::default(),
+            latency: Family::default(),
+            batch_events: Histogram::new(exponential_buckets(1.0, 4.0, 9)),
+            sync_seconds: Histogram::new(exponential_buckets(0.000_5, 2.0, 14)),
+            retries: Family::default(),
+            redis_attached: Gauge::default(),
+            active: Gauge::default(),
+            partitions: Gauge::default(),
+            rebalances: Counter::default(),
+            resident_memory: Gauge::default(),
+        };
+        for reason in Reject::ALL {
+            drop(metrics.rejected.get_or_create(&ReasonLabel { reason: reason.as_str() }));
+        }
+        let mut registry = Registry::with_prefix("sluice");
+        let m = metrics.clone();
+        registry.register("events_in", "Events taken from Kafka", m.events_in);
+        registry.register("events_out", "Events durable in the file, or acknowledged by Redis", m.events_out);
+        registry.register_with_unit("written", "Bytes written to a sink", Unit::Bytes, m.bytes_out);
+        registry.register("events_rejected", "Events sent to the topic of the rejected", m.rejected);
+        registry.register("events_repeated", "Messages below a position, left out", m.repeated);
+        registry.register("offsets_skipped", "Offsets that Kafka did not give out", m.skipped);
+        registry.register("lag_events", "Messages between the position and the end of the partition", m.lag);
+        registry.register_with_unit(
+            "oldest_unsynced",
+            "Age of the oldest event taken from Kafka and not yet durable in the file",
+            Unit::Seconds,
+            m.oldest_unsynced,
+        );
+        registry.register_with_unit(
+            "latency",
+            "From when an event was due to a stage",
+            Unit::Seconds,
+            m.latency,
+        );
+        registry.register("batch_events", "Events in a batch from Kafka", m.batch_events);
+        registry.register_with_unit("sync", "Duration of a sync of the file", Unit::Seconds, m.sync_seconds);
+        registry.register("retries", "New attempts after a failure", m.retries);
+        registry.register("redis_attached", "1 while Redis keeps up", m.redis_attached);
+        registry.register("active", "1 while this consumer writes, 0 while it stands by", m.active);
+        registry.register("partitions", "Partitions assigned", m.partitions);
+        registry.register("rebalances", "Rebalances of the group seen", m.rebalances);
+        registry.register_with_unit(
+            "resident_memory",
+            "Resident memory of the process",
+            Unit::Bytes,
+            m.resident_memory,
+        );
+        (metrics, registry)
+    }
+
+    /// Reads the process's resident memory anew.
+    pub fn sample_memory(&self) {
+        // Pages of 4 KiB: /proc/self/statm, second number (proc(5)).
+        let pages = std::fs::read_to_string("/proc/self/statm")
+            .ok()
+            .and_then(|statm| statm.split_whitespace().nth(1)?.parse::<i64>().ok());
+        if let Some(pages) = pages {
+            self.resident_memory.set(pages * 4096);
+        }
+    }
+}
+
+/// A histogram of latencies that takes a whole batch at once: one pass over the due times, then one atomic
+/// addition a bucket.
+#[derive(Debug, Clone)]
+pub struct Latency(Arc<LatencyCells>);
+
+#[derive(Debug)]
+struct LatencyCells {
+    buckets: [AtomicU64; BOUNDS_MICROS.len() + 1],
+    sum_micros: AtomicU64,
+}
+
+/// Upper bounds of the buckets, µs; about ten to a factor of ten where latencies usually are.
+const BOUNDS_MICROS: [u64; 34] = [
+    500,
+    1_000,
+    1_500,
+    2_000,
+    2_500,
+    3_000,
+    4_000,
+    5_000,
+    6_000,
+    8_000,
+    10_000,
+    12_500,
+    15_000,
+    20_000,
+    25_000,
+    30_000,
+    40_000,
+    50_000,
+    60_000,
+    80_000,
+    100_000,
+    150_000,
+    200_000,
+    300_000,
+    500_000,
+    750_000,
+    1_000_000,
+    2_000_000,
+    5_000_000,
+    10_000_000,
+    30_000_000,
+    60_000_000,
+    300_000_000,
+    3_600_000_000,
+];
+
+impl Default for Latency {
+    fn default() -> Latency {
+        let buckets = std::array::from_fn(|_| AtomicU64::new(0));
+        Latency(Arc::new(LatencyCells { buckets, sum_micros: AtomicU64::new(0) }))
+    }
+}
+
+impl Latency {
+    /// Records that events due at `dues` reached the stage at `now` (both µs since the epoch).
+    pub fn record(&self, now: u64, dues: &[u64]) {
+        let mut counts = [0_u64; BOUNDS_MICROS.len() + 1];
+        let mut sum = 0_u64;
+        for &due in dues {
+            let micros = now.saturating_sub(due);
+            counts[BOUNDS_MICROS.partition_point(|&bound| bound < micros)] += 1;
+            sum = sum.saturating_add(micros);
+        }
+        for (bucket, count) in self.0.buckets.iter().zip(counts).filter(|(_, count)| *count > 0) {
+            bucket.fetch_add(count, Ordering::Relaxed);
+        }
+        self.0.sum_micros.fetch_add(sum, Ordering::Relaxed);
+    }
+}
+
+impl TypedMetric for Latency {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+impl EncodeMetric for Latency {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let counts: Vec<u64> = self.0.buckets.iter().map(|b| b.load(Ordering::Relaxed)).collect();
+        let bounds = BOUNDS_MICROS.iter().map(|&micros| micros as f64 / 1e6).chain([f64::INFINITY]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
+        let sum = self.0.sum_micros.load(Ordering::Relaxed) as f64 / 1e6;
+        encoder.encode_histogram::<[(&str, &str); 0]>(sum, counts.iter().sum(), &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_lands_in_its_buckets() {
+        let (metrics, registry) = Metrics::new();
+        let latency = metrics.latency.get_or_create(&StageLabel { stage: Stage::synced }).clone();
+        latency.record(1_000_000, &[999_000, 999_000, 1_000_001, 0]);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert!(text.contains(r#"sluice_latency_seconds_bucket{le="0.0005",stage="synced"} 1"#), "{text}");
+        assert!(text.contains(r#"sluice_latency_seconds_bucket{le="0.001",stage="synced"} 3"#), "{text}");
+        assert!(text.contains(r#"sluice_latency_seconds_bucket{le="+Inf",stage="synced"} 4"#), "{text}");
+        assert!(text.contains(r#"sluice_latency_seconds_sum{stage="synced"} 1.002"#), "{text}");
+    }
+
+    #[test]
+    fn every_reason_stands_there_from_the_start() {
+        let (_, registry) = Metrics::new();
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for reason in Reject::ALL {
+            let line = format!(r#"sluice_events_rejected_total{{reason="{}"}} 0"#, reason.as_str());
+            assert!(text.contains(&line), "{text}");
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! The thread that everything passes through: takes batches from Kafka, decodes, feeds the sinks, and keeps
+//! the books.
+//!
+//! ```text
+//! Kafka → batch → decode ─┬→ block of the file ──→ writer  ─┐
+//!                         ├→ request to Redis  ──→ session ─┤ positions → ledger → commit
+//!                         └→ rejected          ──→ sender  ─┘
+//! ```
+//!
+//! It owns all state; nothing here is shared but what [`Health`] and [`Metrics`] show. It waits only for new
+//! messages, for room in the file's memory, and, a little, for Redis ([`Patience`](crate::sink::redis::Patience)).
+
+mod rebalance;
+
+use crate::counts::{Counts, ServiceNames, Services};
+use crate::group::Group;
+use crate::health::Health;
+use crate::ledger::Ledger;
+use crate::metrics::{Metrics, PartitionLabel, Stage, StageLabel};
+use crate::sink::dead_letter::{DeadLetters, Rejected};
+use crate::sink::file::FileSink;
+use crate::sink::file::writer::{Done, FileId, Progress};
+use crate::sink::redis::Told;
+use crate::sink::redis::feed::RedisFeed;
+use anyhow::bail;
+
+use common::decode::{Reject, decode, single_line};
+use common::event::now_micros;
+use common::shutdown::Shutdown;
+use kafka::consume::Item;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+
+/// How long to wait for a first message before looking after everything else.
+const IDLE_WAIT: Duration = Duration::from_millis(5);
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// For what is under way when the program is to end.
+const DRAIN_TIME: Duration = Duration::from_secs(30);
+/// Of that, for Redis, which is caught up at the next start anyway.
+const DRAIN_REDIS_TIME: Duration = Duration::from_secs(5);
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum FileFormat {
+    /// The JSON as it arrived, a line each
+    Json,
+    /// `timestamp LEVEL service message`, for people
+    Text,
+}
+
+/// What the pipeline is made of.
+pub struct Parts {
+    /// Membership and messages.
+    pub group: Group,
+    /// The file sink.
+    pub file: FileSink,
+    /// The Redis sink, unless there is none.
+    pub redis: Option<RedisFeed>,
+    /// The topic of the rejected.
+    pub dead_letters: DeadLetters,
+    /// Names of services.
+    pub names: ServiceNames,
+    /// Where figures go.
+    pub metrics: Metrics,
+    /// Where the state goes.
+    pub health: Health,
+    /// How events are written.
+    pub format: FileFormat,
+    /// A larger payload is refused.
+    pub max_event_bytes: usize,
+    /// True when others can't see our files, so that the group's offset counts where it is ahead.
+    pub private_files: bool,
+}
+
+/// See the module.
+pub struct Pipeline {
+    group: Group,
+    file: FileSink,
+    redis: Option<RedisFeed>,
+    dead_letters: DeadLetters,
+    names: ServiceNames,
+    services: Services,
+    metrics: Metrics,
+    health: Health,
+    format: FileFormat,
+    max_event_bytes: usize,
+    private_files: bool,
+    ledger: Ledger,
+    partitions: BTreeMap<i32, Partition>,
+    /// Ours by the group's word, but the file is still held by their last owner, or Kafka did not answer.
+    awaited: Vec<i32>,
+    tried: Instant,
+    committed: Instant,
+    dues: Vec<u64>,
+    events: u64,
+}
+
+/// A partition that we read.
+#[derive(Debug)]
+struct Partition {
+    /// The next offset to come.
+    next: i64,
+    /// The file it goes to.
+    file: FileId,
+    /// Where it started, and its end then.
+    start: i64,
+    end: i64,
+    /// All events in the file so far.
+    totals: Counts,
+    /// What the last block covered.
+    flushed: i64,
+    /// Where Redis will be once all it was fed is applied.
+    redis_next: i64,
+}
+
+impl Pipeline {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Pipeline {
+        let Parts { group, file, redis, dead_letters, names, metrics, health, .. } = parts;
+        Pipeline {
+            group,
+            file,
+            redis,
+            dead_letters,
+            services: Services::new(names.clone()),
+            names,
+            metrics,
+            health,
+            format: parts.format,
+            max_event_bytes: parts.max_event_bytes,
+            private_files: parts.private_files,
+            ledger: Ledger::default(),
+            partitions: BTreeMap::new(),
+            awaited: Vec::new(),
+            tried: Instant::now(),
+            committed: Instant::now(),
+            dues: Vec::new(),
+            events: 0,
+        }
+    }
+
+    /// Runs until a shutdown is asked for; then drains, syncs, commits and leaves the group.
+    ///
+    /// # Errors
+    /// When the file can't be written or the membership is lost for good. What is not checkpointed then is read
+    /// again at the next start.
+    pub fn run(mut self, shutdown: &Shutdown) -> anyhow::Result<()> {
+        while !shutdown.requested() {
+            self.health.beat();
+            self.group.serve()?;
+            self.answer_rebalances()?;
+            self.take_completions()?;
+            if self.committed.elapsed() >= COMMIT_INTERVAL {
+                self.every_second();
+            }
+            if self.file.has_room() {
+                self.turn();
+            } else if let Ok(done) = self.file.done().recv_timeout(IDLE_WAIT) {
+                self.written(done)?;
+            }
+        }
+        self.drain()
+    }
+
+    /// Takes one batch through.
+    fn turn(&mut self) {
+        let Pipeline { group, file, redis, dead_letters, services, metrics, dues, .. } = self;
+        let batch = group.queue.consume(IDLE_WAIT);
+        let fetched = now_micros();
+        let mut fed = redis.as_mut().and_then(RedisFeed::batch);
+        let (mut taken, mut repeated, mut skipped) = (0_u64, 0_u64, 0_i64);
+        for item in batch.iter() {
+            let message = match item {
+                Item::Message(message) => message,
+                Item::Error { partition, code, .. } => {
+                    warn!(partition, %code, "Kafka client");
+                    continue;
+                }
+            };
+            // What still comes of a partition that was given up belongs to its next owner.
+            let Some(partition) = self.partitions.get_mut(&message.partition) else {
+                continue;
+            };
+            if message.offset < partition.next {
+                repeated += 1;
+                continue;
+            }
+            skipped += message.offset - partition.next;
+            partition.next = message.offset + 1;
+            taken += 1;
+            let payload = message.payload.unwrap_or_default();
+            let decoded =
+                if payload.len() > self.max_event_bytes { Err(Reject::TooLarge) } else { decode(payload) };
+            let event = match decoded {
+                Ok(event) => event,
+                Err(reason) => {
+                    dead_letters.send(Rejected {
+                        payload: message.payload.map(<[u8]>::to_vec),
+                        key: message.key.map(<[u8]>::to_vec),
+                        partition: message.partition,
+                        offset: message.offset,
+                        reason,
+                    });
+                    continue;
+                }
+            };
+            let service = event.service.as_deref().map(|name| services.id(name));
+            partition.totals.add(event.level, service);
+            let block = file.block(message.partition);
+            match self.format {
+                FileFormat::Json => block.push(&single_line(payload), event.due),
+                FileFormat::Text => {
+                    event.write_text(&mut block.lines, i64::try_from(fetched).unwrap_or(0));
+                    block.push(b"", event.due);
+                }
+            }
+            if let Some((request, keys)) = &mut fed
+                && message.offset >= partition.redis_next
+            {
+                request.push(payload, event.level, service, event.timestamp, event.due, keys);
+            }
+            dues.extend(event.due);
+        }
+        drop(batch);
+        if taken + repeated == 0 {
+            self.flush(false);
+            return;
+        }
+        metrics.events_in.inc_by(taken);
+        metrics.batch_events.observe(taken as f64);
+        metrics.repeated.inc_by(repeated);
+        metrics.skipped.inc_by(u64::try_from(skipped).unwrap_or(0));
+        metrics.latency.get_or_create(&StageLabel { stage: Stage::fetched }).record(fetched, dues);
+        dues.clear();
+        self.events += taken;
+        self.feed_redis();
+        self.flush(false);
+    }
+
+    /// Completes the batch for Redis and sends it off.
+    fn feed_redis(&mut self) {
+        let Some(redis) = &mut self.redis else { return };
+        redis.set_front(self.partitions.iter().map(|(&id, partition)| (id, partition.next)));
+        if let Some((request, _)) = redis.batch() {
+            for (&id, partition) in &mut self.partitions {
+                if partition.next > partition.redis_next {
+                    request.moved(id, partition.redis_next, partition.next);
+                    partition.redis_next = partition.next;
+                }
+            }
+            redis.submit();
+        }
+    }
+
+    /// Hands blocks to the writer.
+    fn flush(&mut self, all: bool) {
+        let Pipeline { file, partitions, dead_letters, .. } = self;
+        file.flush(all, dead_letters.sent(), |file_id| {
+            partitions
+                .iter_mut()
+                .filter(|(_, partition)| partition.file == file_id && partition.next > partition.flushed)
+                .map(|(&id, partition)| {
+                    partition.flushed = partition.next;
+                    Progress::new(id, partition.next, &partition.totals)
+                })
+                .collect()
+        });
+    }
+
+    /// Takes in what the sinks have done, and lets Redis hold us up a little if it is behind.
+    fn take_completions(&mut self) -> anyhow::Result<()> {
+        while let Ok(done) = self.file.done().try_recv() {
+            self.written(done)?;
+        }
+        while let Some(told) = self.redis.as_ref().and_then(|redis| redis.told().try_recv().ok()) {
+            self.heard(told);
+        }
+        while let Some(wait) = self.redis.as_mut().and_then(RedisFeed::must_wait) {
+            let started = Instant::now();
+            let told = self.redis.as_ref().and_then(|redis| redis.told().recv_timeout(wait).ok());
+            if let Some(redis) = &mut self.redis {
+                redis.waited(started);
+            }
+            match told {
+                Some(told) => self.heard(told),
+                None => self.detach_redis("it is too slow"),
+            }
+        }
+        Ok(())
+    }
+
+    fn written(&mut self, done: Done) -> anyhow::Result<()> {
+        match done {
+            Done::Durable(block) => {
+                for progress in &block.progress {
+                    self.ledger.file_durable(progress.partition, progress.next);
+                }
+                self.file.recycle(block);
+            }
+            Done::Closed => self.file.closed(),
+            Done::Failed(why) => bail!("the file can't be written: {why}"),
+        }
+        Ok(())
+    }
+
+    fn heard(&mut self, told: Told) {
+        let Some(redis) = &mut self.redis else { return };
+        match told {
+            Told::Wants(number, held) if redis.is_current(number) => {
+                let mut from = BTreeMap::new();
+                for (&id, partition) in &mut self.partitions {
+                    partition.redis_next = held.get(&id).copied().unwrap_or(0).max(partition.next);
+                    from.insert(id, partition.redis_next);
+                }
+                redis.attach(from);
+                self.ledger.set_redis_attached(true);
+                self.metrics.redis_attached.set(1);
+                info!("Redis is attached");
+            }
+            Told::Wants(..) => {}
+            Told::Back(request) => redis.recycle(request),
+            Told::Holds(positions) => {
+                for (partition, next) in positions {
+                    self.ledger.redis_holds(partition, next);
+                }
+            }
+            Told::Lost(why) => self.detach_redis(&why),
+        }
+    }
+
+    fn detach_redis(&mut self, why: &str) {
+        if let Some(redis) = &mut self.redis {
+            redis.detach();
+            self.ledger.set_redis_attached(false);
+            self.metrics.redis_attached.set(0);
+            warn!(why, "Redis is detached: the file goes on, Redis is caught up from Kafka later");
+        }
+    }
+
+    fn every_second(&mut self) {
+        self.committed = Instant::now();
+        self.commit(false);
+        for (&id, partition) in &self.partitions {
+            if let Some(end) = self.group.high_watermark(id) {
+                let label = PartitionLabel { partition: id };
+                self.metrics.lag.get_or_create(&label).set((end - partition.next).max(0));
+            }
+        }
+        let oldest = self.file.oldest_unsynced().map_or(0.0, |since| since.elapsed().as_secs_f64());
+        self.metrics.oldest_unsynced.set(oldest);
+    }
+
+    fn commit(&mut self, wait: bool) {
+        let positions = self.ledger.take_committable();
+        if let Err(error) = self.group.commit(&positions, wait) {
+            // The checkpoint counts, not the commit; the next one says the same and more.
+            warn!(%error, "committing offsets");
+        }
+    }
+
+    /// Makes everything durable, with a deadline, and ends.
+    fn drain(mut self) -> anyhow::Result<()> {
+        self.health.set(crate::health::State::Stopping);
+        let started = Instant::now();
+        self.flush(true);
+        let ids: Vec<i32> = self.partitions.keys().copied().collect();
+        self.settle(&ids, DRAIN_TIME, DRAIN_REDIS_TIME)?;
+        self.commit(true);
+        let Pipeline { group, file, redis, events, .. } = self;
+        if let Some(redis) = redis {
+            redis.stop(Instant::now() + DRAIN_REDIS_TIME);
+        }
+        drop(group);
+        file.stop();
+        info!(
+            events,
+            partitions = ids.len(),
+            seconds = started.elapsed().as_secs_f64(),
+            "drained, synced, committed and left the group"
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! `consumer health`: what a container's health check calls, since its image has no HTTP client.
+
+use anyhow::{Context, bail};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Flags of `consumer health`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Where the consumer serves its metrics
+    #[arg(long, env = "SLUICE_METRICS_ADDR", default_value = "127.0.0.1:9600", value_name = "ADDR:PORT")]
+    metrics_addr: SocketAddr,
+}
+
+/// Asks `/healthz`.
+///
+/// # Errors
+/// When nobody answers, or not HTTP.
+pub fn run(args: &Args) -> anyhow::Result<bool> {
+    let mut address = args.metrics_addr;
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)
+        .with_context(|| format!("no consumer answers on {address}"))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).context("reading the answer")?;
+    let Some(status) = answer.split(' ').nth(1) else { bail!("{address} does not speak HTTP") };
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).trim();
+    println!("{body}");
+    Ok(status == "200")
+}

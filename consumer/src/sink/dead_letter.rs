@@ -1,0 +1,304 @@
+//! Rejected events go to a topic of their own, with their original bytes and where they came from.
+//!
+//! ```text
+//! pipeline ──send()──→ thread with a producer ──→ topic logs.rejected
+//!     └ block of the file: "needs n"   └ acknowledged ──→ Acknowledged::wait_for(n) before the checkpoint
+//! ```
+//!
+//! A checkpoint may pass a rejected event only once the broker has it, so none is lost by a crash; one may be
+//! there twice after a crash (same `partition` and `offset` in its headers). What can't be sent is tried again
+//! until it can.
+
+use crate::metrics::{Metrics, ReasonLabel, TargetLabel};
+use anyhow::Context;
+use common::decode::Reject;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use kafka::options::KafkaOptions;
+use rdkafka::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tracing::{error, info, warn};
+
+/// Rejected bytes under way before the pipeline waits.
+const MAX_OUTSTANDING_BYTES: usize = 16 << 20;
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// Room for what headers add to the largest message that the source topic may hold.
+const TOPIC_MAX_MESSAGE_BYTES: &str = "2097152";
+/// Of a payload that is too large for the topic all the same, this much is kept; the headers say where the
+/// whole is.
+const CUT_TO_BYTES: usize = 512 << 10;
+
+/// An event that was refused.
+#[derive(Debug, Clone)]
+pub struct Rejected {
+    /// Its bytes as they came.
+    pub payload: Option<Vec<u8>>,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Where it stands in the source topic.
+    pub partition: i32,
+    /// Where it stands in the partition.
+    pub offset: i64,
+    /// Why it was refused.
+    pub reason: Reject,
+}
+
+/// The way into the topic of the rejected.
+pub struct DeadLetters {
+    queue: Sender<Letter>,
+    sent: u64,
+    acknowledged: Acknowledged,
+    metrics: Metrics,
+}
+
+struct Letter {
+    number: u64,
+    rejected: Rejected,
+}
+
+impl DeadLetters {
+    /// Starts the sending thread; nothing is connected before the first rejected event.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start(options: KafkaOptions, topic: String, metrics: Metrics) -> std::io::Result<DeadLetters> {
+        let (queue, letters) = unbounded();
+        let acknowledged = Acknowledged::default();
+        let thread = Thread { options, topic, acknowledged: acknowledged.clone(), metrics: metrics.clone() };
+        std::thread::Builder::new().name("dead-letter".into()).spawn(move || thread.run(&letters))?;
+        Ok(DeadLetters { queue, sent: 0, acknowledged, metrics })
+    }
+
+    /// Hands over one rejected event; waits while too many bytes are under way.
+    pub fn send(&mut self, rejected: Rejected) {
+        self.sent += 1;
+        let reason = ReasonLabel { reason: rejected.reason.as_str() };
+        self.metrics.rejected.get_or_create(&reason).inc();
+        self.acknowledged.admit(rejected.payload.as_ref().map_or(0, Vec::len));
+        self.queue.send(Letter { number: self.sent, rejected }).expect("the thread runs as long as we send");
+    }
+
+    /// Number of the last event handed over.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// For waiting until the broker has them.
+    pub fn acknowledged(&self) -> Acknowledged {
+        self.acknowledged.clone()
+    }
+}
+
+/// How many rejected events the broker has, without a gap.
+#[derive(Debug, Clone, Default)]
+pub struct Acknowledged(Arc<(Mutex<Outstanding>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Outstanding {
+    through: u64,
+    ahead: BTreeSet<u64>,
+    bytes: usize,
+}
+
+impl Acknowledged {
+    /// Waits until the broker has all up to `number`.
+    pub fn wait_for(&self, number: u64) {
+        let (outstanding, changed) = &*self.0;
+        let guard = outstanding.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(changed.wait_while(guard, |o| o.through < number).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn admit(&self, bytes: usize) {
+        let (outstanding, changed) = &*self.0;
+        let guard = outstanding.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |o: &mut Outstanding| o.bytes > MAX_OUTSTANDING_BYTES;
+        let mut guard = changed.wait_while(guard, full).unwrap_or_else(PoisonError::into_inner);
+        guard.bytes += bytes;
+    }
+
+    fn acknowledge(&self, number: u64, bytes: usize) {
+        let (outstanding, changed) = &*self.0;
+        let mut guard = outstanding.lock().unwrap_or_else(PoisonError::into_inner);
+        guard.bytes -= bytes;
+        guard.ahead.insert(number);
+        while guard.ahead.first() == Some(&(guard.through + 1)) {
+            guard.ahead.pop_first();
+            guard.through += 1;
+        }
+        changed.notify_all();
+    }
+}
+
+/// Collects deliveries of the producer.
+#[derive(Default)]
+struct Deliveries(Mutex<Vec<(u64, Option<RDKafkaErrorCode>)>>);
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        let error = result
+            .as_ref()
+            .err()
+            .map(|(error, _)| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((number as u64, error));
+    }
+}
+
+struct Thread {
+    options: KafkaOptions,
+    topic: String,
+    acknowledged: Acknowledged,
+    metrics: Metrics,
+}
+
+impl Thread {
+    fn run(self, letters: &Receiver<Letter>) {
+        // Nothing is connected until the first letter comes.
+        let Ok(first) = letters.recv() else { return };
+        let producer = loop {
+            match self.connect() {
+                Ok(producer) => break producer,
+                Err(error) => {
+                    error!(topic = self.topic, "rejected events can't be kept, trying again: {error:#}");
+                    self.count_retry();
+                    std::thread::park_timeout(RETRY_AFTER);
+                }
+            }
+        };
+        info!(topic = self.topic, "first rejected event: its bytes and the reason are kept in the topic");
+        self.send(&producer, first.number, &first.rejected);
+        let mut waiting = BTreeMap::from([(first.number, first.rejected)]);
+        let mut retry_at: Option<Instant> = None;
+        let mut to_retry = BTreeSet::new();
+        loop {
+            match letters.recv_timeout(if waiting.is_empty() { RETRY_AFTER } else { Duration::ZERO }) {
+                Ok(letter) => {
+                    self.send(&producer, letter.number, &letter.rejected);
+                    waiting.insert(letter.number, letter.rejected);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) if waiting.is_empty() => return,
+                Err(RecvTimeoutError::Disconnected) => {}
+            }
+            producer.poll(if letters.is_empty() { Duration::from_millis(5) } else { Duration::ZERO });
+            let done =
+                std::mem::take(&mut *producer.context().0.lock().unwrap_or_else(PoisonError::into_inner));
+            for (number, error) in done {
+                match error {
+                    None => {
+                        let bytes = waiting.remove(&number).and_then(|r| r.payload).map_or(0, |p| p.len());
+                        self.acknowledged.acknowledge(number, bytes);
+                    }
+                    Some(code) => {
+                        if retry_at.is_none() {
+                            warn!(topic = self.topic, %code, "a rejected event was not taken, trying again");
+                            retry_at = Some(Instant::now() + RETRY_AFTER);
+                        }
+                        self.count_retry();
+                        to_retry.insert((number, code == RDKafkaErrorCode::MessageSizeTooLarge));
+                    }
+                }
+            }
+            if retry_at.is_some_and(|at| Instant::now() >= at) {
+                retry_at = None;
+                for (number, cut) in std::mem::take(&mut to_retry) {
+                    let rejected = &waiting[&number];
+                    match &rejected.payload {
+                        Some(payload) if cut && payload.len() > CUT_TO_BYTES => {
+                            let payload = Some(payload[..CUT_TO_BYTES].to_vec());
+                            self.send(&producer, number, &Rejected { payload, ..rejected.clone() });
+                        }
+                        _ => self.send(&producer, number, rejected),
+                    }
+                }
+            }
+        }
+    }
+
+    fn connect(&self) -> anyhow::Result<BaseProducer<Deliveries>> {
+        let config = self.options.client_config(&[
+            ("enable.idempotence", "true"),
+            ("message.max.bytes", "10000000"),
+            ("message.timeout.ms", "30000"),
+            ("linger.ms", "5"),
+        ]);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let admin: AdminClient<DefaultClientContext> = config.create()?;
+        let new = NewTopic::new(&self.topic, 1, TopicReplication::Fixed(-1))
+            .set("max.message.bytes", TOPIC_MAX_MESSAGE_BYTES);
+        let results = runtime
+            .block_on(admin.create_topics([&new], &AdminOptions::new()))
+            .context("asking for the topic")?;
+        for result in results {
+            match result {
+                Ok(topic) => info!(topic, "created the topic of the rejected events"),
+                Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => anyhow::bail!("creating topic '{topic}': {code}"),
+            }
+        }
+        Ok(config.create_with_context(Deliveries::default())?)
+    }
+
+    fn send(&self, producer: &BaseProducer<Deliveries>, number: u64, rejected: &Rejected) {
+        let headers = [
+            ("reason", rejected.reason.as_str().to_owned()),
+            ("topic", self.options.topic.clone()),
+            ("partition", rejected.partition.to_string()),
+            ("offset", rejected.offset.to_string()),
+        ]
+        .iter()
+        .fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value) })
+        });
+        let number = usize::try_from(number).expect("64 bits");
+        let mut record: BaseRecord<'_, [u8], [u8], usize> =
+            BaseRecord::with_opaque_to(&self.topic, number).headers(headers);
+        record.payload = rejected.payload.as_deref();
+        record.key = rejected.key.as_deref();
+        while let Err((error, refused)) = producer.send(record) {
+            let code = match error {
+                KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => {
+                    producer.poll(Duration::from_millis(5));
+                    record = refused;
+                    continue;
+                }
+                other => other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
+            };
+            let mut deliveries = producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
+            deliveries.push((number as u64, Some(code)));
+            return;
+        }
+    }
+
+    fn count_retry(&self) {
+        self.metrics.retries.get_or_create(&TargetLabel { target: "rejected_topic" }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledged_has_no_gaps() {
+        let acknowledged = Acknowledged::default();
+        for _ in 0..3 {
+            acknowledged.admit(10);
+        }
+        acknowledged.acknowledge(2, 10);
+        acknowledged.acknowledge(3, 10);
+        assert_eq!(acknowledged.0.0.lock().unwrap().through, 0);
+        acknowledged.acknowledge(1, 10);
+        acknowledged.wait_for(3);
+        assert_eq!(acknowledged.0.0.lock().unwrap().bytes, 0);
+    }
+}

@@ -1,0 +1,298 @@
+//! What the file holds, durable beside it: `logs.txt.checkpoint`.
+//!
+//! Two slots of equal size are written in turn, so that a torn write destroys the older record at the most.
+//! A record is one line of text, `crc32 json`, the rest of the slot is blank; the valid record of the highest
+//! generation counts. In place, on blocks that exist already, a write costs one `fdatasync` and no change of
+//! the file system's metadata. A record that outgrows its slot moves to a new file with larger ones, renamed
+//! over the old one.
+
+use crate::counts::{Counts, ServiceNames};
+use common::level::Level;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const FIRST_SLOT_BYTES: usize = 16 << 10;
+
+/// Everything that must be known to go on after a crash.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Counts up with every record.
+    pub generation: u64,
+    /// Random name of this file, for as long as its checkpoint lives; the consumer that holds the file is
+    /// known to the group by it.
+    pub file_id: String,
+    /// Topic whose events the file holds.
+    pub topic: String,
+    /// Bytes of the file that count; what follows is cut off at the start.
+    pub length: u64,
+    /// CRC-32 of the last (up to) [`TAIL_BYTES`] of those, by which the file is known again.
+    pub tail_crc: u32,
+    /// By partition.
+    pub partitions: BTreeMap<i32, Position>,
+}
+
+/// How much of the file's end its `tail_crc` covers.
+pub const TAIL_BYTES: usize = 256;
+
+/// How far the file is with one partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// How many times a consumer has taken on the partition with this file.
+    pub epoch: u64,
+    /// Every offset below is in the file (or was rejected).
+    pub next: i64,
+    /// Events in the file by level, over the file's whole life.
+    pub levels: BTreeMap<Level, u64>,
+    /// Events in the file by service.
+    pub services: BTreeMap<String, u64>,
+}
+
+impl Position {
+    /// Takes over counts.
+    pub fn set_totals(&mut self, totals: &Counts, names: &ServiceNames) {
+        for (level, count) in Level::ALL.into_iter().zip(totals.levels).filter(|(_, count)| *count > 0) {
+            self.levels.insert(level, count);
+        }
+        names.for_each(totals, |name, count| match self.services.get_mut(name) {
+            Some(sum) => *sum = count,
+            None => drop(self.services.insert(name.to_owned(), count)),
+        });
+    }
+
+    /// The counts, with services by number.
+    pub fn totals(&self, names: &ServiceNames) -> Counts {
+        let mut totals = Counts::default();
+        for (&level, &count) in &self.levels {
+            totals.levels[level as usize] = count;
+        }
+        for (name, &count) in &self.services {
+            totals.add_service(names.id(name), count);
+        }
+        totals
+    }
+}
+
+impl Checkpoint {
+    /// Of a file that holds nothing yet.
+    pub fn new(topic: &str) -> Checkpoint {
+        Checkpoint {
+            generation: 0,
+            file_id: format!("{:016x}", rand::random::<u64>()),
+            topic: topic.to_owned(),
+            length: 0,
+            tail_crc: 0,
+            partitions: BTreeMap::new(),
+        }
+    }
+}
+
+/// The checkpoint's file, open.
+#[derive(Debug)]
+pub struct CheckpointFile {
+    path: PathBuf,
+    file: File,
+    slot_bytes: usize,
+    buffer: Vec<u8>,
+}
+
+impl CheckpointFile {
+    /// Where the checkpoint of `data_file` is.
+    pub fn path_of(data_file: &Path) -> PathBuf {
+        let mut name = data_file.as_os_str().to_owned();
+        name.push(".checkpoint");
+        PathBuf::from(name)
+    }
+
+    /// Opens the checkpoint of `data_file` and gives its last whole record, if there is any.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn open(data_file: &Path) -> io::Result<(CheckpointFile, Option<Checkpoint>)> {
+        let path = Self::path_of(data_file);
+        let file = create_durably(&path)?;
+        let bytes = std::fs::read(&path)?;
+        let slot_bytes = (bytes.len() / 2).max(FIRST_SLOT_BYTES);
+        let last = newest(&bytes, slot_bytes);
+        Ok((CheckpointFile { path, file, slot_bytes, buffer: Vec::new() }, last))
+    }
+
+    /// Writes a record and syncs it. The record of the generation before stays intact.
+    ///
+    /// # Errors
+    /// What the operating system says; the file may then hold this record or the one before.
+    pub fn write(&mut self, checkpoint: &Checkpoint) -> io::Result<()> {
+        self.buffer.clear();
+        self.buffer.extend_from_slice(b"00000000 ");
+        serde_json::to_writer(&mut self.buffer, checkpoint)?;
+        let crc = format!("{:08x}", crc32fast::hash(&self.buffer[9..]));
+        self.buffer[..8].copy_from_slice(crc.as_bytes());
+        if self.buffer.len() >= self.slot_bytes {
+            return self.move_to_larger_slots(checkpoint.generation);
+        }
+        self.write_slot(checkpoint.generation)
+    }
+
+    fn write_slot(&mut self, generation: u64) -> io::Result<()> {
+        self.buffer.resize(self.slot_bytes - 1, b' ');
+        self.buffer.push(b'\n');
+        let at = (generation % 2) * self.slot_bytes as u64;
+        self.file.write_all_at(&self.buffer, at)?;
+        self.file.sync_data()
+    }
+
+    fn move_to_larger_slots(&mut self, generation: u64) -> io::Result<()> {
+        while self.buffer.len() >= self.slot_bytes {
+            self.slot_bytes *= 2;
+        }
+        let mut new_path = self.path.clone().into_os_string();
+        new_path.push(".new");
+        let new_path = PathBuf::from(new_path);
+        self.file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&new_path)?;
+        self.file.set_len(2 * self.slot_bytes as u64)?;
+        self.write_slot(generation)?;
+        self.file.sync_all()?;
+        std::fs::rename(&new_path, &self.path)?;
+        sync_folder(&self.path)
+    }
+}
+
+/// The valid record of the highest generation.
+fn newest(bytes: &[u8], slot_bytes: usize) -> Option<Checkpoint> {
+    bytes.chunks(slot_bytes).take(2).filter_map(parse).max_by_key(|checkpoint| checkpoint.generation)
+}
+
+fn parse(slot: &[u8]) -> Option<Checkpoint> {
+    let (crc, rest) = slot.split_at_checked(9)?;
+    let crc = u32::from_str_radix(std::str::from_utf8(crc).ok()?.trim_end(), 16).ok()?;
+    let json = rest.trim_ascii_end();
+    let json = json.strip_suffix(b"\0").unwrap_or(json);
+    (crc32fast::hash(json) == crc).then(|| serde_json::from_slice(json).ok()).flatten()
+}
+
+/// Opens a file for reading and writing; a new one is there after a crash, too.
+///
+/// # Errors
+/// What the operating system says.
+pub fn create_durably(path: &Path) -> io::Result<File> {
+    let existed = path.exists();
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(path)?;
+    if !existed {
+        sync_folder(path)?;
+    }
+    Ok(file)
+}
+
+/// Makes the names in the folder of `path` durable.
+///
+/// # Errors
+/// What the operating system says.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn checkpoint(generation: u64, partitions: i32) -> Checkpoint {
+        let mut checkpoint = Checkpoint { generation, length: generation * 100, ..Checkpoint::new("logs") };
+        for p in 0..partitions {
+            let position = Position {
+                epoch: 1,
+                next: i64::from(p) + 7,
+                levels: BTreeMap::from([(Level::Info, 3)]),
+                services: BTreeMap::from([("auth".to_owned(), 3)]),
+            };
+            checkpoint.partitions.insert(p, position);
+        }
+        checkpoint
+    }
+
+    #[test]
+    fn the_last_record_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("logs.txt");
+        let (mut file, none) = CheckpointFile::open(&data).unwrap();
+        assert_eq!(none, None);
+        let mut last = checkpoint(0, 4);
+        for generation in 1..6 {
+            last.generation = generation;
+            last.length += 10;
+            file.write(&last).unwrap();
+            assert_eq!(CheckpointFile::open(&data).unwrap().1, Some(last.clone()));
+        }
+    }
+
+    #[test]
+    fn a_record_that_outgrows_its_slot_moves() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("logs.txt");
+        let (mut file, _) = CheckpointFile::open(&data).unwrap();
+        let mut last = checkpoint(1, 4);
+        file.write(&last).unwrap();
+        last = Checkpoint { file_id: last.file_id, ..checkpoint(2, 2_000) };
+        file.write(&last).unwrap();
+        assert_eq!(CheckpointFile::open(&data).unwrap().1, Some(last.clone()));
+        last.generation = 3;
+        file.write(&last).unwrap();
+        assert_eq!(CheckpointFile::open(&data).unwrap().1, Some(last));
+    }
+
+    /// A crash may leave any prefix of the newest slot's write: at every byte, either the new record is there
+    /// whole or the one before is.
+    #[test]
+    fn cut_at_every_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("logs.txt");
+        let path = CheckpointFile::path_of(&data);
+        let (mut file, _) = CheckpointFile::open(&data).unwrap();
+        let one = checkpoint(1, 2);
+        file.write(&one).unwrap();
+        let two = Checkpoint { generation: 2, length: 999, ..one.clone() };
+        let three = Checkpoint { generation: 3, length: 12_345, ..one.clone() };
+        file.write(&two).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        file.write(&three).unwrap();
+        let after = std::fs::read(&path).unwrap();
+        let slot = file.slot_bytes;
+        for cut in 0..=slot {
+            let mut torn = before.clone();
+            torn[slot..slot + cut].copy_from_slice(&after[slot..slot + cut]);
+            let found = newest(&torn, slot).unwrap();
+            assert!(found == two || found == three, "cut at {cut}: {found:?}");
+            if cut == slot {
+                assert_eq!(found, three);
+            }
+        }
+        // The file itself may be cut as well, when it was never whole.
+        for cut in 0..before.len() {
+            let found = newest(&before[..cut], slot);
+            assert!(found.is_none() || found == Some(two.clone()) || found == Some(one.clone()));
+        }
+    }
+
+    proptest! {
+        /// A flipped bit never gives a record that was not written.
+        #[test]
+        fn flipped_bits_are_seen(byte in 0..400_usize, bit in 0..8_u8) {
+            let folder = tempfile::tempdir().unwrap();
+            let data = folder.path().join("logs.txt");
+            let (mut file, _) = CheckpointFile::open(&data).unwrap();
+            let one = checkpoint(1, 2);
+            let two = Checkpoint { generation: 2, length: 999, ..one.clone() };
+            file.write(&one).unwrap();
+            file.write(&two).unwrap();
+            let mut bytes = std::fs::read(CheckpointFile::path_of(&data)).unwrap();
+            bytes[byte] ^= 1 << bit;
+            let found = newest(&bytes, file.slot_bytes).unwrap();
+            prop_assert!(found == one || found == two);
+        }
+    }
+}

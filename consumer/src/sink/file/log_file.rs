@@ -1,0 +1,426 @@
+//! One log file: its bytes, its lock and its checkpoint, kept together.
+//!
+//! Order, always: bytes → `fdatasync` → checkpoint → `fdatasync`. What a crash leaves behind the last checkpoint
+//! is cut off when the file is opened again; Kafka still has it.
+//!
+//! The file is meant to be touched by others only for reading. What happens when somebody did more, found at
+//! the start or (within a second) while running:
+//!
+//! | found | rule |
+//! |---|---|
+//! | longer than the checkpoint says | a crash: cut back to the checkpoint |
+//! | missing, renamed, replaced | somebody rotated it: a new file goes on where the old one ended |
+//! | shorter, or other bytes at its end | somebody truncated or edited it: go on behind its last line |
+//! | no checkpoint beside it | not ours: nothing is cut, go on behind its last line |
+//!
+//! Reading always goes on where the checkpoint says: what was taken away by hand is not written again.
+
+use super::checkpoint::{Checkpoint, CheckpointFile, Position, TAIL_BYTES, create_durably, sync_folder};
+use super::lock::{FileLock, LockError};
+use crate::counts::{Counts, ServiceNames};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+
+/// How often a running writer looks whether the file is still the one it opened.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// When a file is closed and put aside under a name with the time; none of the limits: never.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rotation {
+    /// Once it has this many bytes.
+    pub size: Option<u64>,
+    /// Once it is this old.
+    pub every: Option<Duration>,
+}
+
+/// Why a file can't be written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// Another consumer writes it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The operating system refuses.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        error: io::Error,
+    },
+    /// The file belongs to another topic.
+    #[error("{} holds events of topic '{found}', not '{wanted}': choose another --file", path.display())]
+    OtherTopic {
+        /// The file.
+        path: PathBuf,
+        /// Topic in its checkpoint.
+        found: String,
+        /// Topic asked for.
+        wanted: String,
+    },
+}
+
+/// An open log file, ours alone.
+#[derive(Debug)]
+pub struct LogFile {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    tail: Vec<u8>,
+    opened: Instant,
+    looked: Instant,
+    rotation: Rotation,
+    checkpoint: Checkpoint,
+    checkpoint_file: CheckpointFile,
+    _lock: FileLock,
+}
+
+impl LogFile {
+    /// Locks, opens and repairs the file at `path` as the table above says.
+    ///
+    /// # Errors
+    /// [`FileError`]; `Lock(Held)` when another consumer has it.
+    pub fn open(path: &Path, topic: &str, holder: &str, rotation: Rotation) -> Result<LogFile, FileError> {
+        let lock = FileLock::try_take(path, holder)?;
+        let io_error = |error| FileError::Io { path: path.to_owned(), error };
+        let (checkpoint_file, last) = CheckpointFile::open(path).map_err(io_error)?;
+        if let Some(last) = last.as_ref().filter(|last| last.topic != topic) {
+            let (found, wanted) = (last.topic.clone(), topic.to_owned());
+            return Err(FileError::OtherTopic { path: path.to_owned(), found, wanted });
+        }
+        let known = last.is_some();
+        let now = Instant::now();
+        let mut log_file = LogFile {
+            path: path.to_owned(),
+            file: create_durably(path).map_err(io_error)?,
+            length: 0,
+            tail: Vec::new(),
+            opened: now,
+            looked: now,
+            rotation,
+            checkpoint: last.unwrap_or_else(|| Checkpoint::new(topic)),
+            checkpoint_file,
+            _lock: lock,
+        };
+        log_file.repair(known).map_err(io_error)?;
+        log_file.write_checkpoint().map_err(io_error)?;
+        Ok(log_file)
+    }
+
+    fn repair(&mut self, known: bool) -> io::Result<()> {
+        let found = self.file.metadata()?.len();
+        let expected = self.checkpoint.length;
+        if known
+            && found >= expected
+            && crc32fast::hash(&self.read_tail(expected)?) == self.checkpoint.tail_crc
+        {
+            if found > expected {
+                info!(file = %self.path.display(), bytes = found - expected, "cut back to the checkpoint");
+                self.file.set_len(expected)?;
+                self.file.sync_all()?;
+            }
+            self.length = expected;
+            self.tail = self.read_tail(expected)?;
+            return Ok(());
+        }
+        if known && (found > 0 || expected > 0) {
+            warn!(
+                file = %self.path.display(), expected, found,
+                "the file was rotated, truncated or edited by somebody else: going on behind its last line"
+            );
+        }
+        self.go_on_behind(found)
+    }
+
+    /// Goes on behind the first `length` bytes, on a new line.
+    fn go_on_behind(&mut self, length: u64) -> io::Result<()> {
+        self.length = length;
+        self.tail = self.read_tail(length)?;
+        if self.tail.last().is_some_and(|&byte| byte != b'\n') {
+            self.append(b"\n")?;
+        }
+        Ok(())
+    }
+
+    fn read_tail(&self, length: u64) -> io::Result<Vec<u8>> {
+        let mut tail = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(TAIL_BYTES)];
+        let from = length - tail.len() as u64;
+        self.file.read_exact_at(&mut tail, from)?;
+        Ok(tail)
+    }
+
+    /// Random name of this file, the same for every consumer that holds it.
+    pub fn id(&self) -> &str {
+        &self.checkpoint.file_id
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the file holds of a partition.
+    pub fn position(&self, partition: i32) -> Option<&Position> {
+        self.checkpoint.partitions.get(&partition)
+    }
+
+    /// What the file holds of every partition that ever was in it.
+    pub fn positions(&self) -> impl Iterator<Item = (i32, &Position)> {
+        self.checkpoint.partitions.iter().map(|(&partition, position)| (partition, position))
+    }
+
+    /// Takes on a partition: its epoch counts up, durably with the next checkpoint.
+    pub fn take_on(&mut self, partition: i32, start: i64) {
+        let position = self.checkpoint.partitions.entry(partition).or_default();
+        position.epoch += 1;
+        position.next = start;
+    }
+
+    /// Appends whole lines. Not durable before [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// What the operating system says; what was written of it is cut off at the next start.
+    pub fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(lines, self.length)?;
+        self.length += lines.len() as u64;
+        if lines.len() >= TAIL_BYTES {
+            self.tail.clear();
+            self.tail.extend_from_slice(&lines[lines.len() - TAIL_BYTES..]);
+        } else {
+            self.tail.extend_from_slice(lines);
+            let surplus = self.tail.len().saturating_sub(TAIL_BYTES);
+            self.tail.drain(..surplus);
+        }
+        Ok(())
+    }
+
+    /// Makes what was appended durable.
+    ///
+    /// # Errors
+    /// What the operating system says. After a failed sync nobody knows what is on disk: the caller must end,
+    /// and the next start cuts back to the checkpoint.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Notes that what was appended so far holds a partition up to `next`, and `totals` of its events in all.
+    pub fn advance(&mut self, partition: i32, next: i64, totals: &Counts, names: &ServiceNames) {
+        let position = self.checkpoint.partitions.entry(partition).or_default();
+        position.next = next;
+        position.set_totals(totals, names);
+    }
+
+    /// Records durably what was noted. Everything appended must be synced.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn write_checkpoint(&mut self) -> io::Result<()> {
+        self.checkpoint.generation += 1;
+        self.checkpoint.length = self.length;
+        self.checkpoint.tail_crc = crc32fast::hash(&self.tail);
+        self.checkpoint_file.write(&self.checkpoint)
+    }
+
+    /// Sees, once a second, whether the path still leads to our file and the file still has our length; if
+    /// not, goes on as the table says. Call it only right after a checkpoint.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn look_after(&mut self) -> io::Result<()> {
+        if self.looked.elapsed() < LOOK_INTERVAL {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        let ours = self.file.metadata()?;
+        let moved = match self.path.metadata() {
+            Ok(at_path) => at_path.ino() != ours.ino() || at_path.dev() != ours.dev(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(error) => return Err(error),
+        };
+        if moved {
+            warn!(file = %self.path.display(), "somebody moved the file away: going on in a new one");
+            return self.reopen();
+        }
+        if ours.len() < self.length {
+            warn!(
+                file = %self.path.display(), expected = self.length, found = ours.len(),
+                "somebody truncated the file: going on behind its last line"
+            );
+            self.go_on_behind(ours.len())?;
+            self.sync()?;
+            return self.write_checkpoint();
+        }
+        Ok(())
+    }
+
+    /// Puts the file aside if it has reached a limit. Call it only right after a checkpoint: then a crash at
+    /// any point leaves either the old file under its name, or a missing file, which a new one follows.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn rotate_if_due(&mut self) -> io::Result<()> {
+        let too_large = self.rotation.size.is_some_and(|size| self.length >= size);
+        let too_old = self.rotation.every.is_some_and(|every| self.opened.elapsed() >= every);
+        if self.length == 0 || !(too_large || too_old) {
+            return Ok(());
+        }
+        let aside = self.name_aside();
+        std::fs::rename(&self.path, &aside)?;
+        info!(file = %self.path.display(), to = %aside.display(), bytes = self.length, "rotated");
+        self.reopen()
+    }
+
+    /// `logs.txt` → `logs.2026-11-22T071219Z.txt`, made unique by a number if need be.
+    fn name_aside(&self) -> PathBuf {
+        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let extension =
+            self.path.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
+        let time = chrono::Utc::now().format("%Y-%m-%dT%H%M%SZ");
+        (0..)
+            .map(|n: u32| if n == 0 { String::new() } else { format!("-{n}") })
+            .map(|number| self.path.with_file_name(format!("{stem}.{time}{number}{extension}")))
+            .find(|path| !path.exists())
+            .expect("some number is free")
+    }
+
+    /// Leaves the file that was open to whoever took it, and goes on in the one at the path.
+    fn reopen(&mut self) -> io::Result<()> {
+        self.file = create_durably(&self.path)?;
+        sync_folder(&self.path)?;
+        self.opened = Instant::now();
+        let found = self.file.metadata()?.len();
+        self.go_on_behind(found)?;
+        self.sync()?;
+        self.write_checkpoint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &Path) -> LogFile {
+        LogFile::open(path, "logs", "test", Rotation::default()).unwrap()
+    }
+
+    /// Appends a line and checkpoints it as offset `next - 1` of partition 0.
+    fn durable_line(file: &mut LogFile, line: &str, next: i64) {
+        file.append(line.as_bytes()).unwrap();
+        file.sync().unwrap();
+        file.advance(0, next, &Counts::default(), &ServiceNames::default());
+        file.write_checkpoint().unwrap();
+    }
+
+    fn look_now(file: &mut LogFile) {
+        file.looked = Instant::now() - LOOK_INTERVAL;
+        file.look_after().unwrap();
+    }
+
+    #[test]
+    fn what_follows_the_checkpoint_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs.txt");
+        let mut file = open(&path);
+        durable_line(&mut file, "one\n", 1);
+        file.append(b"two\nthr").unwrap();
+        drop(file);
+        let file = open(&path);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\n");
+        assert_eq!(file.position(0).unwrap().next, 1);
+    }
+
+    #[test]
+    fn a_deleted_file_starts_anew_where_reading_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs.txt");
+        let mut file = open(&path);
+        durable_line(&mut file, "one\n", 1);
+        drop(file);
+        std::fs::remove_file(&path).unwrap();
+        let mut file = open(&path);
+        assert_eq!(file.position(0).unwrap().next, 1);
+        durable_line(&mut file, "two\n", 2);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
+    }
+
+    #[test]
+    fn a_truncated_or_edited_file_goes_on_behind_its_last_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs.txt");
+        let mut file = open(&path);
+        durable_line(&mut file, "one\ntwo\n", 2);
+        drop(file);
+        std::fs::write(&path, "on").unwrap();
+        let mut file = open(&path);
+        durable_line(&mut file, "three\n", 3);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "on\nthree\n");
+        drop(file);
+        std::fs::write(&path, "edited by hand, longer than before\nthree\nfour\n").unwrap();
+        let mut file = open(&path);
+        durable_line(&mut file, "five\n", 4);
+        assert!(std::fs::read_to_string(&path).unwrap().ends_with("three\nfour\nfive\n"));
+    }
+
+    #[test]
+    fn without_a_checkpoint_nothing_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs.txt");
+        std::fs::write(&path, "somebody's line").unwrap();
+        let mut file = open(&path);
+        assert_eq!(file.position(0), None);
+        durable_line(&mut file, "ours\n", 1);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "somebody's line\nours\n");
+    }
+
+    #[test]
+    fn moved_and_truncated_under_the_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs.txt");
+        let mut file = open(&path);
+        durable_line(&mut file, "one\n", 1);
+        std::fs::rename(&path, folder.path().join("logs.1")).unwrap();
+        look_now(&mut file);
+        durable_line(&mut file, "two\n", 2);
+        assert_eq!(std::fs::read_to_string(folder.path().join("logs.1")).unwrap(), "one\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        look_now(&mut file);
+        durable_line(&mut file, "three\n", 3);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
+    }
+
+    #[test]
+    fn rotation_keeps_every_line_and_the_position() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs.txt");
+        let rotation = Rotation { size: Some(8), every: None };
+        let mut file = LogFile::open(&path, "logs", "test", rotation).unwrap();
+        for n in 0..10 {
+            durable_line(&mut file, &format!("line {n}\n"), n + 1);
+            file.rotate_if_due().unwrap();
+        }
+        drop(file);
+        assert_eq!(open(&path).position(0).unwrap().next, 10);
+        let mut lines = Vec::new();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "txt") {
+                lines.extend(std::fs::read_to_string(path).unwrap().lines().map(str::to_owned));
+            }
+        }
+        lines.sort();
+        assert_eq!(lines, (0..10).map(|n| format!("line {n}")).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn another_topic_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs.txt");
+        drop(open(&path));
+        let error = LogFile::open(&path, "other", "test", Rotation::default()).unwrap_err();
+        assert!(error.to_string().contains("topic 'logs', not 'other'"), "{error}");
+    }
+}

@@ -1,0 +1,229 @@
+//! One connection to Redis that owns some partitions' positions.
+//!
+//! Exactly once, as readers see it, rests on a compare-and-set of each partition's position, which is the text
+//! `next-offset owner`:
+//!
+//! ```text
+//! WATCH p…  MGET p…            ← sent behind the EXEC before, so it costs no round trip
+//! MULTI  LPUSH … SET p …  EXEC ← does nothing if a watched position changed in between
+//! ```
+//!
+//! What changed before the `MGET` shows in its answer, what changes later fails the `EXEC`. So a repeated batch,
+//! a consumer that was superseded, a Redis that went back in time or lost its data: each changes nothing and is
+//! seen, and the caller starts over with [`Session::claim`].
+
+use super::request::{Keys, Moved, Request, Tail, command};
+use crate::counts::ServiceNames;
+use crate::sink::file::checkpoint::Position;
+use redis::{Connection, RedisError, Value};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A Redis that says nothing for so long is taken for dead.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a session is over.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// Redis can't be reached, or says no.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    /// A position is not what this session left there.
+    #[error(
+        "the position of partition {partition} is '{found}', not ours: another consumer took it over, or Redis lost data"
+    )]
+    Superseded {
+        /// The partition.
+        partition: i32,
+        /// What stands there.
+        found: String,
+    },
+    /// A watched position changed while a batch was sent.
+    #[error("a position changed while a batch was sent")]
+    Conflict,
+    /// A batch does not start where Redis is.
+    #[error("partition {partition} is at {held} in Redis, the batch starts at {from}")]
+    Gap {
+        /// The partition.
+        partition: i32,
+        /// Where Redis is.
+        held: i64,
+        /// Where the batch starts.
+        from: i64,
+    },
+    /// A reply that the protocol doesn't allow here.
+    #[error("Redis answered {0}")]
+    Unexpected(String),
+}
+
+/// A partition to be claimed, as the file side knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// The partition.
+    pub partition: i32,
+    /// Where reading started when it was assigned.
+    pub start: i64,
+    /// The partition's end at that time; a position beyond it is of another topic of the same name.
+    pub end: i64,
+    /// What is durable in the file.
+    pub durable: Option<Position>,
+}
+
+/// What a claim found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claimed {
+    /// The partition.
+    pub partition: i32,
+    /// Redis has everything below.
+    pub next: i64,
+    /// True when Redis knew nothing of the partition: its lists want filling from before `next`.
+    pub fresh: bool,
+}
+
+/// A connection and what it owns.
+pub struct Session {
+    connection: Connection,
+    keys: Keys,
+    names: ServiceNames,
+    owner: String,
+    held: BTreeMap<i32, i64>,
+    /// `WATCH` and `MGET` of all that is held, packed.
+    watch: Vec<u8>,
+}
+
+impl Session {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When Redis can't be reached or refuses the login.
+    pub fn connect(
+        client: &redis::Client,
+        keys: Keys,
+        names: ServiceNames,
+        owner: String,
+    ) -> Result<Session, SessionError> {
+        let connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
+        connection.set_read_timeout(Some(REPLY_TIMEOUT))?;
+        connection.set_write_timeout(Some(REPLY_TIMEOUT))?;
+        Ok(Session { connection, keys, names, owner, held: BTreeMap::new(), watch: Vec::new() })
+    }
+
+    /// Positions that this session owns.
+    pub fn held(&self) -> &BTreeMap<i32, i64> {
+        &self.held
+    }
+
+    /// Makes the partitions ours, and only those. Where Redis knows nothing of a partition its counters are
+    /// set up from the file's, in the same transaction as the position.
+    ///
+    /// # Errors
+    /// [`SessionError`]; `Conflict` when somebody else claims at the same time.
+    pub fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Claimed>, SessionError> {
+        self.held = claims.iter().map(|claim| (claim.partition, claim.start)).collect();
+        self.watch.clear();
+        let names: Vec<String> = self.held.keys().map(|&partition| self.keys.position(partition)).collect();
+        for verb in [b"WATCH".as_slice(), b"MGET"] {
+            let parts: Vec<&[u8]> = std::iter::once(verb).chain(names.iter().map(|n| n.as_bytes())).collect();
+            command(&mut self.watch, &parts);
+        }
+        self.connection.send_packed_command(&self.watch)?;
+        let found = self.read_positions()?;
+
+        let mut tail = Tail::default();
+        tail.command(&[b"MULTI"]);
+        let mut claimed = Vec::with_capacity(claims.len());
+        for claim in claims {
+            let known = found[&claim.partition].as_deref().and_then(parse_position);
+            let result = match known {
+                Some(next) if next <= claim.end.max(claim.start) => {
+                    Claimed { partition: claim.partition, next, fresh: false }
+                }
+                Some(next) => {
+                    tracing::warn!(
+                        partition = claim.partition,
+                        position = next,
+                        end = claim.end,
+                        "Redis is beyond the end of the partition: the topic was made anew, starting over"
+                    );
+                    Claimed { partition: claim.partition, next: claim.start, fresh: false }
+                }
+                None => {
+                    let durable = claim.durable.as_ref();
+                    if let Some(position) = durable {
+                        tail.add_totals(&self.keys, &self.names, &position.totals(&self.names));
+                    }
+                    let next = durable.map_or(claim.start, |position| position.next);
+                    Claimed { partition: claim.partition, next, fresh: true }
+                }
+            };
+            tail.set_position(&self.keys, claim.partition, result.next, &self.owner);
+            self.held.insert(claim.partition, result.next);
+            claimed.push(result);
+        }
+        tail.command(&[b"EXEC"]);
+        tail.bytes.extend_from_slice(&self.watch);
+        self.connection.send_packed_command(&tail.bytes)?;
+        self.read_transaction(tail.commands)?;
+        Ok(claimed)
+    }
+
+    /// Applies one batch.
+    ///
+    /// # Errors
+    /// [`SessionError`]: then Redis holds all of the batch or nothing of it; a new claim tells which.
+    pub fn apply(&mut self, request: &mut Request) -> Result<(), SessionError> {
+        for &Moved { partition, from, .. } in request.positions() {
+            match self.held.get(&partition) {
+                Some(&held) if held == from => {}
+                held => {
+                    return Err(SessionError::Gap { partition, held: held.copied().unwrap_or(-1), from });
+                }
+            }
+        }
+        let commands = {
+            let (bytes, commands) = request.pack(&self.keys, &self.names, &self.owner, &self.watch);
+            self.connection.send_packed_command(bytes)?;
+            commands
+        };
+        for &Moved { partition, next, .. } in request.positions() {
+            self.held.insert(partition, next);
+        }
+        self.read_transaction(commands)
+    }
+
+    /// Reads the replies to a transaction and to the `WATCH` and `MGET` behind it.
+    fn read_transaction(&mut self, commands: usize) -> Result<(), SessionError> {
+        for _ in 1..commands {
+            self.connection.recv_response()?.extract_error()?;
+        }
+        match self.connection.recv_response()?.extract_error()? {
+            Value::Nil => return Err(SessionError::Conflict),
+            Value::Array(_) => {}
+            other => return Err(SessionError::Unexpected(format!("{other:?} to EXEC"))),
+        }
+        let found = self.read_positions()?;
+        for (&partition, &next) in &self.held {
+            let found = found[&partition].as_deref().unwrap_or("(nothing)");
+            if found != format!("{next} {}", self.owner) {
+                return Err(SessionError::Superseded { partition, found: found.to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    fn read_positions(&mut self) -> Result<BTreeMap<i32, Option<String>>, SessionError> {
+        self.connection.recv_response()?.extract_error()?;
+        let reply = self.connection.recv_response()?.extract_error()?;
+        let texts: Vec<Option<String>> =
+            redis::from_redis_value(reply).map_err(|error| SessionError::Unexpected(error.to_string()))?;
+        if texts.len() != self.held.len() {
+            return Err(SessionError::Unexpected(format!("{} positions", texts.len())));
+        }
+        Ok(self.held.keys().copied().zip(texts).collect())
+    }
+}
+
+fn parse_position(text: &str) -> Option<i64> {
+    text.split_once(' ')?.0.parse().ok().filter(|&next: &i64| next >= 0)
+}

@@ -1,0 +1,286 @@
+//! `consumer verify`: reads the files back and says what was lost, doubled or reordered.
+//!
+//! Per producer, by its gapless numbers. *Lost*: acknowledged according to the producer's report and in none of
+//! the files; without a report, missing between the lowest and the highest number that is there. *Doubled*:
+//! there more than once, in all files together. *Reordered*: against the order of its partition, within a file,
+//! see [`sequences`].
+
+mod audit;
+mod lines;
+mod sequences;
+mod summary;
+
+use anyhow::{Context, bail};
+use audit::Audit;
+use common::decode::decode;
+use common::level::Level;
+use common::report::ProducerReport;
+use indicatif::{ProgressBar, ProgressStyle};
+use lines::{Line, Lines};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use summary::{Summary, shown};
+
+/// Below this many bytes a progress bar would only flash.
+const PROGRESS_FROM_BYTES: u64 = 100 << 20;
+
+/// Proves that nothing was lost or doubled.
+///
+/// Exit code 0 when nothing is lost, nothing doubled and no line malformed, else 1.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The consumer's files, rotated ones too; their checkpoints and locks are passed over.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// What a producer wrote with its own --report: says what must be there. Once for each producer.
+    #[arg(long = "report", value_name = "FILE")]
+    pub reports: Vec<PathBuf>,
+
+    /// Partitions merged in a file, where no checkpoint beside it says so; needed to find reordered events.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub partitions: Option<u32>,
+
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Reads everything and prints the verdict; whether it is good.
+///
+/// # Errors
+/// When a file or report can't be read, or isn't what it should be.
+pub fn run(args: &Args) -> anyhow::Result<bool> {
+    let summary = verify(args)?;
+    let mut out = std::io::stdout().lock();
+    let printed = if args.json {
+        serde_json::to_writer_pretty(&mut out, &summary).map_err(Into::into).and_then(|()| writeln!(out))
+    } else {
+        write!(out, "{summary}")
+    };
+    printed.context("cannot print the verdict")?;
+    Ok(summary.is_ok())
+}
+
+fn verify(args: &Args) -> anyhow::Result<Summary> {
+    let mut reports: Vec<ProducerReport> = Vec::new();
+    for path in &args.reports {
+        let report = read_report(path)?;
+        if reports.iter().any(|other| other.producer == report.producer) {
+            bail!("{}: a report on producer {} was given already", path.display(), report.producer);
+        }
+        reports.push(report);
+    }
+    let mut files = Vec::new();
+    for path in args.files.iter().filter(|path| !is_companion(path)) {
+        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        let metadata = file.metadata().with_context(|| format!("cannot read {}", path.display()))?;
+        if metadata.is_dir() {
+            bail!("{} is a directory: name the files in it", path.display());
+        }
+        if files.iter().any(|(_, other, _)| *other == path) {
+            bail!("{} was given twice", path.display());
+        }
+        files.push((file, path, metadata.len()));
+    }
+    if files.is_empty() {
+        bail!("only checkpoints and locks were given: name the log files beside them");
+    }
+    let total = files.iter().map(|(_, _, bytes)| bytes).sum();
+    let progress = progress_bar(total);
+    let mut audit = Audit::new(reports);
+    for (file, path, _) in files {
+        let partitions = partitions_of(path).or(args.partitions.map(|n| n as usize));
+        audit.next_file(partitions);
+        read_file(progress.wrap_read(file), path, &mut audit)?;
+    }
+    let bytes = progress.position();
+    progress.finish_and_clear();
+    Ok(Summary { bytes, ..audit.finish() })
+}
+
+fn read_file(file: impl std::io::Read, path: &Path, audit: &mut Audit) -> anyhow::Result<()> {
+    let mut lines = Lines::new(file);
+    let mut number = 0_u64;
+    while let Some(line) = lines.next().with_context(|| format!("cannot read {}", path.display()))? {
+        number += 1;
+        let (text, reason) = match line {
+            Line::Whole(text) => match decode(text) {
+                Ok(event) => {
+                    audit.event(&event);
+                    continue;
+                }
+                Err(reject) => (text, reject.to_string()),
+            },
+            Line::Torn(text) => (text, "the last line has no newline".to_owned()),
+            Line::TooLong(text) => (text, "the line is longer than any event".to_owned()),
+        };
+        if number == 1 && is_text_format(text) {
+            bail!(
+                "{} was written with --file-format text, which keeps no identity: verify needs --file-format json",
+                path.display()
+            );
+        }
+        audit.malformed(|| {
+            let beginning = String::from_utf8_lossy(&text[..text.len().min(400)]);
+            format!("{}:{number}: {reason}: {}", path.display(), shown(&beginning, 80))
+        });
+    }
+    Ok(())
+}
+
+fn read_report(path: &Path) -> anyhow::Result<ProducerReport> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read the report {}", path.display()))?;
+    serde_json::from_slice(&bytes)
+        .with_context(|| format!("{} is not a report that `producer --report` wrote", path.display()))
+}
+
+/// What lies beside a file and `logs*` in a shell catches too.
+fn is_companion(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "checkpoint" || extension == "lock")
+}
+
+/// How many partitions a file merges, from the checkpoint beside it: the most that any of its records names.
+fn partitions_of(file: &Path) -> Option<usize> {
+    let mut name = OsString::from(file);
+    name.push(".checkpoint");
+    let bytes = std::fs::read(name).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let count = |line: &str| {
+        let record: serde_json::Value = serde_json::from_str(line.get(line.find('{')?..)?.trim_end()).ok()?;
+        Some(record.get("partitions")?.as_object()?.len())
+    };
+    text.lines().filter_map(count).max().filter(|&partitions| partitions > 0)
+}
+
+/// Whether a line is `timestamp LEVEL service message`.
+fn is_text_format(line: &[u8]) -> bool {
+    let mut words = line.splitn(3, |&b| b == b' ');
+    let timestamp = words.next().is_some_and(|word| word.len() == 27 && word.ends_with(b"Z"));
+    let level = words.next().and_then(|word| std::str::from_utf8(word).ok()).and_then(Level::from_name);
+    timestamp && level.is_some()
+}
+
+fn progress_bar(total: u64) -> ProgressBar {
+    if total < PROGRESS_FROM_BYTES || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bytes}/{total_bytes} {wide_bar} {bytes_per_sec} {eta}")
+        .expect("the template is constant and valid");
+    ProgressBar::new(total).with_style(style)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    fn line(seq: u64) -> String {
+        format!(
+            r#"{{"timestamp":"2026-11-22T07:12:19.267847Z","level":"INFO","producer":"p","seq":{seq},"message":"m"}}"#
+        ) + "\n"
+    }
+
+    /// A file of that content in `folder`.
+    fn file(folder: &TempDir, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn args(files: &[&PathBuf]) -> Args {
+        Args {
+            files: files.iter().map(|p| p.to_path_buf()).collect(),
+            reports: vec![],
+            partitions: None,
+            json: false,
+        }
+    }
+
+    #[test]
+    fn whole_files_are_good() {
+        let folder = TempDir::new().unwrap();
+        let one = file(&folder, "logs-0.txt", line(1) + &line(3));
+        let two = file(&folder, "logs-1.txt", line(2) + &line(4));
+        let summary = verify(&args(&[&one, &two])).unwrap();
+        assert!(summary.is_ok());
+        assert_eq!((summary.files, summary.events), (2, 4));
+        assert_eq!(summary.bytes, 4 * line(1).len() as u64);
+        assert_eq!(summary.producers[0].sequences, 1);
+        assert!(run(&args(&[&one, &two])).unwrap());
+        assert!(!run(&args(&[&one])).unwrap(), "2 is missing");
+    }
+
+    #[test]
+    fn malformed_lines_are_named() {
+        let folder = TempDir::new().unwrap();
+        let torn = file(&folder, "logs.txt", line(1) + "\n{\"a\":\u{7}1\n" + line(2).trim_end());
+        let summary = verify(&args(&[&torn])).unwrap();
+        assert!(!summary.is_ok());
+        assert_eq!((summary.events, summary.malformed), (1, 3));
+        for (shown, expected) in summary.malformed_shown.iter().zip([
+            "logs.txt:2: the payload is empty: ",
+            "logs.txt:3: the payload is not valid JSON: {\\\"a\\\":\\u{7}1",
+            "logs.txt:4: the last line has no newline: {",
+        ]) {
+            assert!(shown.contains(expected), "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_checkpoint_knows_the_partitions() {
+        let folder = TempDir::new().unwrap();
+        let merged = file(&folder, "logs.txt", [3, 1, 4, 2].map(line).concat());
+        assert_eq!(verify(&args(&[&merged])).unwrap().producers[0].sequences, 2, "not known: what it takes");
+        let one = r#"0badc0de {"generation":1,"partitions":{"0":{"epoch":1,"next":4}}}"#;
+        let blank = " ".repeat(100);
+        let checkpoint = file(&folder, "logs.txt.checkpoint", format!("{one}{blank}\n{blank}torn \u{0}"));
+        let summary = verify(&args(&[&merged, &checkpoint])).unwrap();
+        assert_eq!((summary.files, summary.producers[0].reordered), (1, 2));
+        assert!(summary.is_ok(), "reordered is no loss");
+        let two = r#"0badc0de {"generation":2,"partitions":{"0":{},"1":{}}}"#;
+        file(&folder, "logs.txt.checkpoint", format!("{one}{blank}\n{two}{blank}\n"));
+        assert_eq!(verify(&args(&[&merged])).unwrap().producers[0].reordered, 0);
+        let told =
+            Args { partitions: Some(1), ..args(&[&file(&folder, "old.txt", [2, 1].map(line).concat())]) };
+        assert_eq!(verify(&told).unwrap().producers[0].reordered, 1);
+    }
+
+    #[test]
+    fn a_report_says_what_must_be_there() {
+        let folder = TempDir::new().unwrap();
+        let logs = file(&folder, "logs.txt", line(1) + &line(2));
+        let report = r#"{"producer":"p","topic":"logs","partitions":1,"started":"","finished":"","sent":4,
+            "acknowledged":3,"failed":1,"first_acknowledged_seq":1,"last_acknowledged_seq":4,
+            "unacknowledged":[[3,3]],"bytes":0,"seconds":1.0,"events_per_second":3.0,
+            "ack_latency_ms":{"n":0,"p50":0,"p90":0,"p99":0,"p999":0,"max":0}}"#;
+        let report = file(&folder, "producer.json", report);
+        let with_report = |reports: &[&PathBuf]| {
+            verify(&Args { reports: reports.iter().map(|p| p.to_path_buf()).collect(), ..args(&[&logs]) })
+        };
+        let summary = with_report(&[&report]).unwrap();
+        assert_eq!(summary.producers[0].lost_ranges, [(4, 4)]);
+        assert!(with_report(&[&report, &report]).unwrap_err().to_string().contains("was given already"));
+        assert!(with_report(&[&logs]).unwrap_err().to_string().contains("is not a report"));
+    }
+
+    #[test]
+    fn what_can_not_be_verified_is_a_clear_error() {
+        let folder = TempDir::new().unwrap();
+        let text = file(&folder, "text.txt", "2026-11-22T07:12:19.267847Z WARN auth slow login\n");
+        let good = file(&folder, "logs.txt", line(1));
+        let missing = folder.path().join("missing.txt");
+        for (files, expected) in [
+            (vec![&text], "--file-format text"),
+            (vec![&missing], "cannot open"),
+            (vec![&good, &good], "given twice"),
+            (vec![&folder.path().to_path_buf()], "is a directory"),
+            (vec![&folder.path().join("logs.txt.lock")], "only checkpoints and locks"),
+        ] {
+            let error = verify(&args(&files)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! What was seen, and what follows from it: pure state, no input or output.
+
+use super::sequences::Sequences;
+use super::summary::{ProducerSummary, Summary};
+use common::decode::Event;
+use common::report::ProducerReport;
+use roaring::RoaringTreemap;
+use std::collections::HashMap;
+
+/// Where the number of partitions isn't known, counting sequences ends here.
+const MAX_SEQUENCES: usize = 4096;
+
+/// Ranges of lost numbers that are named.
+const SHOWN_RANGES: usize = 5;
+
+/// Collects the events of all files.
+pub struct Audit {
+    producers: Vec<Producer>,
+    by_name: HashMap<String, usize>,
+    /// The producer of the event before: nearly always that of the next one too.
+    last: usize,
+    summary: Summary,
+    /// Of the current file.
+    partitions: Option<usize>,
+}
+
+struct Producer {
+    name: String,
+    report: Option<ProducerReport>,
+    seen: RoaringTreemap,
+    doubled: u64,
+    reordered: u64,
+    /// Of the current file.
+    sequences: Sequences,
+    /// The most that any file took.
+    most_sequences: usize,
+}
+
+impl Audit {
+    /// Nothing seen yet. Of several reports on one producer the last counts.
+    pub fn new(reports: Vec<ProducerReport>) -> Audit {
+        let mut audit = Audit {
+            producers: Vec::new(),
+            by_name: HashMap::new(),
+            last: 0,
+            summary: Summary::default(),
+            partitions: None,
+        };
+        for report in reports {
+            let index = audit.producer(&report.producer);
+            audit.producers[index].report = Some(report);
+        }
+        audit
+    }
+
+    /// The following lines are another file's, which merges that many partitions, if that is known.
+    pub fn next_file(&mut self, partitions: Option<usize>) {
+        self.partitions = partitions;
+        self.summary.files += 1;
+        for producer in &mut self.producers {
+            producer.most_sequences = producer.most_sequences.max(producer.sequences.count());
+            producer.sequences = Sequences::new(partitions.unwrap_or(MAX_SEQUENCES));
+        }
+    }
+
+    /// Counts a line that is an event.
+    pub fn event(&mut self, event: &Event<'_>) {
+        self.summary.events += 1;
+        self.summary.levels[event.level as usize] += 1;
+        let (Some(name), Some(seq)) = (event.producer.as_deref(), event.seq) else {
+            self.summary.without_identity += 1;
+            return;
+        };
+        if self.producers.get(self.last).is_none_or(|producer| producer.name != name) {
+            self.last = self.producer(name);
+        }
+        let producer = &mut self.producers[self.last];
+        if !producer.seen.insert(seq) {
+            producer.doubled += 1;
+        } else if !producer.sequences.add(seq) {
+            producer.reordered += 1;
+        }
+    }
+
+    /// Counts a line that isn't; `describe` is asked only while such lines are still shown.
+    pub fn malformed(&mut self, describe: impl FnOnce() -> String) {
+        self.summary.malformed(describe);
+    }
+
+    /// The verdict.
+    pub fn finish(mut self) -> Summary {
+        let partitions = self.partitions;
+        self.next_file(partitions);
+        self.summary.files -= 1;
+        self.producers.sort_by(|a, b| a.name.cmp(&b.name));
+        self.summary.producers = self.producers.iter().map(Producer::summary).collect();
+        self.summary
+    }
+
+    fn producer(&mut self, name: &str) -> usize {
+        if let Some(&index) = self.by_name.get(name) {
+            return index;
+        }
+        self.producers.push(Producer {
+            name: name.to_owned(),
+            report: None,
+            seen: RoaringTreemap::new(),
+            doubled: 0,
+            reordered: 0,
+            sequences: Sequences::new(self.partitions.unwrap_or(MAX_SEQUENCES)),
+            most_sequences: 0,
+        });
+        self.by_name.insert(name.to_owned(), self.producers.len() - 1);
+        self.producers.len() - 1
+    }
+}
+
+impl Producer {
+    fn summary(&self) -> ProducerSummary {
+        let mut lost = 0;
+        let mut lost_ranges = Vec::new();
+        for (first, last) in self.expected() {
+            let missing = (last - first + 1) - self.seen_within(first, last);
+            lost += missing;
+            if missing > 0 {
+                self.name_missing(first, last, &mut lost_ranges);
+            }
+        }
+        ProducerSummary {
+            producer: self.name.clone(),
+            reported: self.report.is_some(),
+            first: self.seen.min(),
+            last: self.seen.max(),
+            unique: self.seen.len(),
+            lost,
+            lost_ranges,
+            doubled: self.doubled,
+            reordered: self.reordered,
+            sequences: self.most_sequences,
+        }
+    }
+
+    /// The numbers that must be there, as ascending ranges: with a report what was acknowledged, else
+    /// everything between the lowest and the highest that is there.
+    fn expected(&self) -> Vec<(u64, u64)> {
+        let Some(report) = &self.report else {
+            return self.seen.min().zip(self.seen.max()).into_iter().collect();
+        };
+        let Some((mut next, last)) = report.first_acknowledged_seq.zip(report.last_acknowledged_seq) else {
+            return Vec::new();
+        };
+        let mut excepted = report.unacknowledged.clone();
+        excepted.sort_unstable();
+        let mut expected = Vec::new();
+        for (from, to) in excepted.into_iter().filter(|(from, to)| from <= to) {
+            if from > next && next <= last {
+                expected.push((next, last.min(from - 1)));
+            }
+            let Some(behind) = to.checked_add(1) else {
+                return expected;
+            };
+            next = next.max(behind);
+        }
+        if next <= last {
+            expected.push((next, last));
+        }
+        expected
+    }
+
+    fn seen_within(&self, first: u64, last: u64) -> u64 {
+        self.seen.rank(last) - first.checked_sub(1).map_or(0, |before| self.seen.rank(before))
+    }
+
+    /// Adds the gaps within a range, until enough are named.
+    fn name_missing(&self, first: u64, last: u64, ranges: &mut Vec<(u64, u64)>) {
+        let mut next = Some(first);
+        let mut seen = self.seen.iter();
+        seen.advance_to(first);
+        for present in seen.take_while(|&n| n <= last).map(Some).chain([None]) {
+            let Some(from) = next else { return };
+            if ranges.len() == SHOWN_RANGES {
+                return;
+            }
+            let to = present.map_or(Some(last), |n| n.checked_sub(1));
+            if let Some(to) = to.filter(|&to| to >= from) {
+                ranges.push((from, to));
+            }
+            next = present.and_then(|n| n.checked_add(1)).filter(|&n| n <= last);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::level::Level;
+    use common::report::Percentiles;
+    use proptest::prelude::*;
+    use std::borrow::Cow;
+    use std::collections::HashSet;
+
+    fn event(producer: &str, seq: u64) -> Event<'_> {
+        Event {
+            timestamp: None,
+            level: Level::Info,
+            service: None,
+            host: None,
+            producer: Some(Cow::Borrowed(producer)),
+            seq: Some(seq),
+            due: None,
+            message: Cow::Borrowed(""),
+        }
+    }
+
+    fn report(
+        producer: &str,
+        acknowledged: Option<(u64, u64)>,
+        unacknowledged: &[(u64, u64)],
+    ) -> ProducerReport {
+        ProducerReport {
+            producer: producer.to_owned(),
+            topic: "logs".to_owned(),
+            partitions: 1,
+            started: String::new(),
+            finished: String::new(),
+            sent: 0,
+            acknowledged: 0,
+            failed: 0,
+            first_acknowledged_seq: acknowledged.map(|(first, _)| first),
+            last_acknowledged_seq: acknowledged.map(|(_, last)| last),
+            unacknowledged: unacknowledged.to_vec(),
+            bytes: 0,
+            seconds: 0.0,
+            events_per_second: 0.0,
+            ack_latency_ms: Percentiles::default(),
+        }
+    }
+
+    /// The files of one producer `p`, each of one partition.
+    fn audit(reports: Vec<ProducerReport>, files: &[&[u64]]) -> ProducerSummary {
+        let mut audit = Audit::new(reports);
+        for file in files {
+            audit.next_file(Some(1));
+            file.iter().for_each(|&seq| audit.event(&event("p", seq)));
+        }
+        audit.finish().producers.remove(0)
+    }
+
+    #[test]
+    fn nothing_lost_nothing_doubled() {
+        let p = audit(vec![report("p", Some((1, 4)), &[])], &[&[1, 2, 3, 4]]);
+        assert_eq!((p.unique, p.lost, p.doubled, p.reordered), (4, 0, 0, 0));
+    }
+
+    #[test]
+    fn without_a_report_the_ends_are_what_was_seen() {
+        let p = audit(vec![], &[&[5, 6, 9, 12]]);
+        assert_eq!((p.first, p.last, p.lost), (Some(5), Some(12), 4));
+        assert_eq!(p.lost_ranges, [(7, 8), (10, 11)]);
+    }
+
+    #[test]
+    fn a_report_knows_of_both_ends_and_of_silent_producers() {
+        assert_eq!(audit(vec![report("p", Some((1, 10)), &[])], &[&[3, 4]]).lost_ranges, [(1, 2), (5, 10)]);
+        assert_eq!(audit(vec![report("p", Some((1, 10)), &[])], &[]).lost, 10);
+        assert_eq!(audit(vec![report("p", None, &[])], &[]).lost, 0);
+    }
+
+    #[test]
+    fn the_unacknowledged_may_be_there_or_not() {
+        let reports = || vec![report("p", Some((1, 10)), &[(7, 8), (4, 5)])];
+        assert_eq!(audit(reports(), &[&[1, 2, 3, 5, 6, 9, 10, 11]]).lost, 0);
+        let p = audit(reports(), &[&[1, 2, 3, 8, 9, 10]]);
+        assert_eq!((p.lost, p.lost_ranges), (1, vec![(6, 6)]));
+    }
+
+    #[test]
+    fn doubled_in_one_file_or_across_files() {
+        let p = audit(vec![], &[&[1, 2, 2, 3], &[3, 4, 5]]);
+        assert_eq!((p.unique, p.lost, p.doubled, p.reordered), (5, 0, 2, 0));
+    }
+
+    #[test]
+    fn order_counts_within_a_file() {
+        assert_eq!(audit(vec![], &[&[1, 3, 2]]).reordered, 1);
+        assert_eq!(audit(vec![], &[&[1, 3], &[2]]).reordered, 0);
+    }
+
+    #[test]
+    fn hostile_numbers_take_no_memory() {
+        let p = audit(vec![report("p", Some((0, u64::MAX - 1)), &[])], &[&[0, 1 << 40, u64::MAX]]);
+        assert_eq!((p.unique, p.lost), (3, u64::MAX - 2));
+        assert_eq!(audit(vec![], &[&[u64::MAX]]).lost, 0);
+    }
+
+    #[test]
+    fn events_without_identity_are_counted() {
+        let mut audit = Audit::new(vec![]);
+        audit.next_file(None);
+        audit.event(&Event { seq: None, ..event("p", 0) });
+        audit.event(&Event { producer: None, level: Level::Error, ..event("p", 1) });
+        let summary = audit.finish();
+        assert_eq!((summary.events, summary.without_identity, summary.producers.len()), (2, 2, 0));
+        assert_eq!(summary.levels[Level::Error as usize], 1);
+    }
+
+    proptest! {
+        /// Files of several producers with events left out, doubled and swapped, against counting with sets.
+        #[test]
+        fn as_a_naive_count_says(
+            events in proptest::collection::vec((0..3_usize, 0..60_u64, 0..2_usize), 0..200),
+            reported in proptest::collection::vec(proptest::option::of((0..70_u64, 0..70_u64)), 3),
+            excepted in proptest::collection::vec((0..70_u64, 0..70_u64), 0..4),
+        ) {
+            const NAMES: [&str; 3] = ["a", "b", "c"];
+            let reports = reported.iter().enumerate().filter_map(|(p, range)| {
+                range.map(|range| report(NAMES[p], Some(range), &excepted))
+            });
+            let mut audit = Audit::new(reports.collect());
+            for file in 0..2 {
+                audit.next_file(None);
+                for &(p, seq, _) in events.iter().filter(|(_, _, f)| *f == file) {
+                    audit.event(&event(NAMES[p], seq));
+                }
+            }
+            let summary = audit.finish();
+            for (p, name) in NAMES.into_iter().enumerate() {
+                let all: Vec<u64> = events.iter().filter(|e| e.0 == p).map(|e| e.1).collect();
+                let unique: HashSet<u64> = all.iter().copied().collect();
+                let must: Vec<u64> = match reported[p] {
+                    Some((first, last)) => (first..=last)
+                        .filter(|n| !excepted.iter().any(|(from, to)| from <= n && n <= to))
+                        .collect(),
+                    None => unique.iter().min().zip(unique.iter().max()).map_or(vec![], |(a, b)| (*a..=*b).collect()),
+                };
+                let lost: Vec<u64> = must.into_iter().filter(|n| !unique.contains(n)).collect();
+                let Some(found) = summary.producers.iter().find(|s| s.producer == name) else {
+                    prop_assert!(all.is_empty() && reported[p].is_none());
+                    continue;
+                };
+                prop_assert_eq!(found.lost, lost.len() as u64);
+                prop_assert_eq!(found.doubled, (all.len() - unique.len()) as u64);
+                prop_assert_eq!(found.unique, unique.len() as u64);
+                prop_assert_eq!(found.reordered, 0);
+                let named: Vec<u64> = found.lost_ranges.iter().flat_map(|&(from, to)| from..=to).collect();
+                prop_assert!(lost.starts_with(&named));
+                prop_assert!(named.len() == lost.len() || found.lost_ranges.len() == SHOWN_RANGES);
+            }
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The verdict, for people and as JSON.
+
+use common::level::Level;
+use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
+use std::fmt;
+
+/// Malformed lines that are shown; all are counted.
+const SHOWN_MALFORMED: usize = 5;
+
+/// Producers that are listed for people; all count.
+const SHOWN_PRODUCERS: usize = 50;
+
+/// What all files hold together.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Summary {
+    /// Files read.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Lines that are events.
+    pub events: u64,
+    /// Events without producer and number: nothing can be said of them.
+    pub without_identity: u64,
+    /// Lines that are not.
+    pub malformed: u64,
+    /// The first of those: file, line and what is wrong.
+    pub malformed_shown: Vec<String>,
+    /// Events by level.
+    pub levels: [u64; Level::ALL.len()],
+    /// By name.
+    pub producers: Vec<ProducerSummary>,
+}
+
+/// What the files hold of one producer.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct ProducerSummary {
+    /// The producer's run.
+    pub producer: String,
+    /// Whether a report says what was acknowledged. Without one, what is missing at the ends can't be known.
+    pub reported: bool,
+    /// Lowest number in the files.
+    pub first: Option<u64>,
+    /// Highest number in the files.
+    pub last: Option<u64>,
+    /// Different numbers in the files.
+    pub unique: u64,
+    /// Numbers that must be there and are not.
+    pub lost: u64,
+    /// The first of those, as ranges.
+    pub lost_ranges: Vec<(u64, u64)>,
+    /// Events beyond the first of each number.
+    pub doubled: u64,
+    /// Events that prove a changed order within a partition.
+    pub reordered: u64,
+    /// The fewest ascending sequences that a file can be made of: no more than it has partitions.
+    pub sequences: usize,
+}
+
+impl Summary {
+    /// Nothing lost, nothing doubled, no line that isn't an event.
+    pub fn is_ok(&self) -> bool {
+        self.total(|p| p.lost) == 0 && self.total(|p| p.doubled) == 0 && self.malformed == 0
+    }
+
+    pub(super) fn malformed(&mut self, describe: impl FnOnce() -> String) {
+        self.malformed += 1;
+        if self.malformed_shown.len() < SHOWN_MALFORMED {
+            self.malformed_shown.push(describe());
+        }
+    }
+
+    fn total(&self, of: impl Fn(&ProducerSummary) -> u64) -> u64 {
+        self.producers.iter().map(of).fold(0, u64::saturating_add)
+    }
+
+    /// One line that says it all.
+    fn verdict(&self) -> String {
+        let counts = [
+            (self.total(|p| p.lost), "lost"),
+            (self.total(|p| p.doubled), "doubled"),
+            (self.malformed, "malformed"),
+        ];
+        let reordered = match self.total(|p| p.reordered) {
+            0 => String::new(),
+            n => format!(" ({} reordered)", grouped(n)),
+        };
+        if self.is_ok() {
+            let unchecked = if self.producers.is_empty() { ": no event says who sent it" } else { "" };
+            return format!("OK: nothing lost, nothing doubled{reordered}{unchecked}");
+        }
+        let bad = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", grouped(*n)));
+        format!("FAILED: {}{reordered}", bad.collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl Serialize for Summary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Levels<'a>(&'a [u64; Level::ALL.len()]);
+        impl Serialize for Levels<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut map = serializer.serialize_map(None)?;
+                for (level, count) in Level::ALL.iter().zip(self.0) {
+                    map.serialize_entry(level.as_str(), count)?;
+                }
+                map.end()
+            }
+        }
+        let mut object = serializer.serialize_struct("Summary", 12)?;
+        object.serialize_field("ok", &self.is_ok())?;
+        object.serialize_field("verdict", &self.verdict())?;
+        object.serialize_field("files", &self.files)?;
+        object.serialize_field("bytes", &self.bytes)?;
+        object.serialize_field("events", &self.events)?;
+        object.serialize_field("unique", &self.total(|p| p.unique))?;
+        object.serialize_field("lost", &self.total(|p| p.lost))?;
+        object.serialize_field("doubled", &self.total(|p| p.doubled))?;
+        object.serialize_field("reordered", &self.total(|p| p.reordered))?;
+        object.serialize_field("without_identity", &self.without_identity)?;
+        object.serialize_field("malformed", &self.malformed)?;
+        object.serialize_field("malformed_shown", &self.malformed_shown)?;
+        object.serialize_field("levels", &Levels(&self.levels))?;
+        object.serialize_field("producers", &self.producers)?;
+        object.end()
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const COLUMNS: [&str; 8] =
+            ["producer", "first", "last", "events", "lost", "doubled", "reordered", "sequences"];
+        let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), grouped);
+        let row = |p: &ProducerSummary| {
+            let name = shown(&p.producer, 40);
+            let counts = [p.first, p.last, Some(p.unique.saturating_add(p.doubled)), Some(p.lost)];
+            let order = [Some(p.doubled), Some(p.reordered), Some(p.sequences as u64)];
+            std::iter::once(name).chain(counts.into_iter().chain(order).map(number)).collect::<Vec<_>>()
+        };
+        let mut table = vec![COLUMNS.map(str::to_owned).to_vec()];
+        table.extend(self.producers.iter().take(SHOWN_PRODUCERS).map(row));
+        let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
+        for row in &table {
+            write!(f, "{:<width$}", row[0], width = widths[0])?;
+            for (cell, width) in row.iter().zip(&widths).skip(1) {
+                write!(f, "  {cell:>width$}")?;
+            }
+            writeln!(f)?;
+        }
+        if self.producers.len() > SHOWN_PRODUCERS {
+            writeln!(
+                f,
+                "… and {} producers more (--json lists all)",
+                self.producers.len() - SHOWN_PRODUCERS
+            )?;
+        }
+        writeln!(f)?;
+        for p in self.producers.iter().filter(|p| !p.lost_ranges.is_empty()).take(SHOWN_PRODUCERS) {
+            let ranges = p.lost_ranges.iter().map(|&(from, to)| match from == to {
+                true => grouped(from),
+                false => format!("{}–{}", grouped(from), grouped(to)),
+            });
+            let named: u64 = p
+                .lost_ranges
+                .iter()
+                .fold(0, |sum, (from, to)| sum.saturating_add((to - from).saturating_add(1)));
+            let more = if named < p.lost { ", …" } else { "" };
+            writeln!(
+                f,
+                "lost of {}: {}{more}",
+                shown(&p.producer, 40),
+                ranges.collect::<Vec<_>>().join(", ")
+            )?;
+        }
+        for line in &self.malformed_shown {
+            writeln!(f, "malformed: {line}")?;
+        }
+        if self.malformed > self.malformed_shown.len() as u64 {
+            writeln!(
+                f,
+                "malformed: … and {} lines more",
+                grouped(self.malformed - self.malformed_shown.len() as u64)
+            )?;
+        }
+        if let Some(p) = self.producers.iter().find(|p| !p.reported) {
+            writeln!(
+                f,
+                "no report on {}: what is missing before its first and behind its last event can't be known (--report)",
+                shown(&p.producer, 40)
+            )?;
+        }
+        let levels = Level::ALL.iter().zip(self.levels).filter(|(_, n)| *n > 0);
+        let levels: Vec<_> = levels.map(|(level, n)| format!("{level} {}", grouped(n))).collect();
+        writeln!(f, "levels: {}", if levels.is_empty() { "-".to_owned() } else { levels.join("  ") })?;
+        writeln!(
+            f,
+            "total: {} events in {} of {} file{}, {} without identity, {} malformed",
+            grouped(self.events),
+            common::units::format_size(self.bytes),
+            self.files,
+            if self.files == 1 { "" } else { "s" },
+            grouped(self.without_identity),
+            grouped(self.malformed)
+        )?;
+        writeln!(f, "{}", self.verdict())
+    }
+}
+
+/// A name of somebody's making, safe to print.
+pub(super) fn shown(name: &str, length: usize) -> String {
+    let mut shown: String = name.chars().take(length).flat_map(char::escape_debug).collect();
+    if name.chars().nth(length).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// `1,234,567`.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn producer(name: &str) -> ProducerSummary {
+        ProducerSummary {
+            producer: name.to_owned(),
+            reported: true,
+            first: Some(1),
+            last: Some(1_234_567),
+            unique: 1_234_567,
+            lost: 0,
+            lost_ranges: vec![],
+            doubled: 0,
+            reordered: 0,
+            sequences: 3,
+        }
+    }
+
+    #[test]
+    fn good() {
+        let summary =
+            Summary { files: 1, events: 1_234_567, producers: vec![producer("p")], ..Summary::default() };
+        assert!(summary.is_ok());
+        let text = summary.to_string();
+        assert!(text.starts_with("producer  first       last     events  lost"), "{text}");
+        assert!(text.contains("p             1  1,234,567  1,234,567     0"), "{text}");
+        assert!(text.ends_with("\nOK: nothing lost, nothing doubled\n"), "{text}");
+    }
+
+    #[test]
+    fn each_failing_alone_is_enough() {
+        let with = |change: fn(&mut Summary)| {
+            let mut summary = Summary { producers: vec![producer("p")], ..Summary::default() };
+            change(&mut summary);
+            (summary.is_ok(), summary.verdict())
+        };
+        assert_eq!(with(|s| s.producers[0].lost = 2), (false, "FAILED: 2 lost".to_owned()));
+        assert_eq!(with(|s| s.producers[0].doubled = 1000), (false, "FAILED: 1,000 doubled".to_owned()));
+        assert_eq!(with(|s| s.malformed = 1), (false, "FAILED: 1 malformed".to_owned()));
+        assert_eq!(
+            with(|s| s.producers[0].reordered = 7),
+            (true, "OK: nothing lost, nothing doubled (7 reordered)".to_owned())
+        );
+    }
+
+    #[test]
+    fn json_says_the_same() {
+        let mut summary = Summary { producers: vec![producer("p")], ..Summary::default() };
+        summary.producers[0].lost = 2;
+        summary.producers[0].lost_ranges = vec![(3, 4)];
+        summary.levels[Level::Warn as usize] = 9;
+        let json = serde_json::to_value(&summary).unwrap();
+        assert_eq!((&json["ok"], &json["lost"]), (&false.into(), &2.into()));
+        assert_eq!(json["levels"]["WARN"], 9);
+        assert_eq!(json["producers"][0]["lost_ranges"], serde_json::json!([[3, 4]]));
+    }
+
+    #[test]
+    fn names_can_not_forge_the_output() {
+        assert_eq!(shown("a\nOK\u{1b}[2J", 40), "a\\nOK\\u{1b}[2J");
+        assert_eq!(shown("abcdef", 3), "abc…");
+    }
+}
