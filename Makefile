@@ -1,0 +1,47 @@
+# What a person types. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build up down demo test test-compose lint bench clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+setup: ## make this machine ready: compilers checked, servers fetched
+	@scripts/setup
+
+build: setup ## build everything, optimised
+	cargo build --release --workspace --all-targets
+
+up: setup ## start ZooKeeper, Kafka and Redis to play with, and print their addresses
+	cargo build --release --workspace
+	@target/release/harness up
+
+down: ## stop what `make up` started
+	@if [ -x target/release/harness ]; then target/release/harness down; else echo "nothing was built, so nothing is up"; fi
+
+demo: setup ## the whole pipeline on servers of its own, about a minute
+	cargo build --release --workspace
+	@target/release/harness demo
+
+test: ## everything: lints, unit tests, audits on real servers, Compose
+	@scripts/step scripts/setup
+	@scripts/step $(MAKE) --no-print-directory lint
+	@scripts/step cargo build --release --workspace --all-targets
+	@scripts/step cargo test --release --workspace
+	@scripts/step docker/test-compose
+
+test-compose: ## the real docker-compose.yml, checked from outside; skipped without an engine
+	docker/test-compose
+
+lint: setup ## formatting, clippy, licences and sources of dependencies
+	scripts/deny
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+
+bench: setup ## figures: throughput, CPU by process, latency, memory
+	cargo build --release --workspace
+	cargo bench --workspace
+
+clean: ## remove builds, servers and their data
+	@if [ -x target/release/harness ]; then target/release/harness down; fi
+	rm -rf target .servers

@@ -1,0 +1,122 @@
+//! Hostile payloads among good ones.
+
+use crate::scene::{PATIENCE, Scene};
+use common::decode::{Reject, decode};
+use harness::wait_until;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::{BTreeMap, HashMap};
+
+const GOOD: usize = 5_000;
+const HOSTILE: usize = 10_000;
+
+/// One of every kind, made different by `n`.
+fn hostile(n: usize) -> Vec<u8> {
+    match n % 14 {
+        0 => Vec::new(),
+        1 => vec![0; 1 + n % 50],
+        2 => [b"{\"message\":\"".as_slice(), &[0xff, 0xfe, 0x80], b"\"}"].concat(),
+        3 => format!("{{\"timestamp\":\"x\",\"level\":\"INFO\",\"message\":\"cut {n}").into_bytes(),
+        4 => "[".repeat(200 + n % 1000).into_bytes(),
+        5 => format!("{{\"message\":\"deep {n}\",\"a\":{}1{}}}", "[".repeat(500), "]".repeat(500)).into_bytes(),
+        6 => format!("{{\"message\":\"one {n}\",\"message\":\"two\"}}").into_bytes(),
+        7 => format!("{{\"level\":\"INFO\",\"seq\":{n}}}").into_bytes(),
+        8 => format!("{{\"message\":{n}}}").into_bytes(),
+        9 => format!("plain text, line {n}\nand another\n").into_bytes(),
+        10 => format!("[\"an array\", {n}]").into_bytes(),
+        11 => format!("{{\"message\":\"a raw newline\n{n}\"}}").into_bytes(),
+        12 => format!("{{\"message\":\"trailing {n}\"}} x").into_bytes(),
+        _ => format!("{{'message':'single quotes {n}'}}").into_bytes(),
+    }
+}
+
+/// Good ones, some of them odd.
+fn good(n: usize) -> Vec<u8> {
+    match n % 5 {
+        0 => format!("{{\"timestamp\":\"2026-11-22T07:12:19Z\",\"level\":\"INFO\",\"message\":\"seed style {n}\"}}"),
+        1 => format!("{{\"@timestamp\":\"2026-11-22T07:12:19.1+01:00\",\"level\":\"warning\",\"message\":\"m {n}\"}}"),
+        2 => format!("{{\"time\":1763795539267,\"level\":50,\"msg\":\"pino {n}\",\"x\":{}}}", "9".repeat(200)),
+        3 => format!("{{\n  \"message\": \"pretty {n}\",\r\n  \"level\": \"ERROR\"\n}}"),
+        _ => format!("{{\"message\":\"grüße ⚙ \\n \\u0000 {n}\",\"level\":\"DEBUG\",\"due\":-1,\"seq\":1e999}}"),
+    }
+    .into_bytes()
+}
+
+/// Given ten thousand hostile payloads mixed with good ones, every good one arrives and every bad one is in the
+/// topic of the rejected, byte for byte, with its reason and its place, and counted.
+#[test]
+fn every_good_one_arrives_and_every_bad_one_is_kept() {
+    let scene = Scene::new(3);
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut payloads: Vec<Vec<u8>> = (0..GOOD).map(good).chain((0..HOSTILE).map(hostile)).collect();
+    for index in (1..payloads.len()).rev() {
+        payloads.swap(index, random.random_range(0..=index));
+    }
+    // As large as the broker takes: good, but longer than the consumer's limit; and just at it.
+    let envelope = br#"{"message":""}"#.len();
+    let of_size = |size: usize| format!("{{\"message\":\"{}\"}}", "x".repeat(size - envelope)).into_bytes();
+    payloads.extend([of_size(1 << 20), of_size((1 << 20) + 1)]);
+    scene.stack.produce("logs", None, None, &payloads).unwrap();
+
+    let expected: Vec<Result<(), Reject>> = payloads
+        .iter()
+        .map(|payload| if payload.len() > 1 << 20 { Err(Reject::TooLarge) } else { decode(payload).map(drop) })
+        .collect();
+    let accepted = expected.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(accepted, GOOD + 1, "the good are good and the hostile are not");
+
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    scene.await_count(accepted as u64);
+    wait_until("all rejected events to be in their topic", PATIENCE, || {
+        scene.stack.high_watermarks("logs.rejected").is_ok_and(|ends| ends.iter().sum::<i64>() as usize == HOSTILE + 1)
+    })
+    .unwrap();
+    let metrics = metrics(&consumer);
+    scene.end(&mut consumer);
+
+    let text = std::fs::read_to_string(scene.path("logs.txt")).unwrap();
+    assert_eq!(text.lines().count(), accepted);
+    for line in text.lines() {
+        decode(line.as_bytes()).unwrap();
+    }
+    for n in (0..GOOD).filter(|n| n % 5 != 3) {
+        let payload = String::from_utf8(good(n)).unwrap();
+        assert!(n > 200 || text.lines().any(|line| line == payload), "as it came: {payload}");
+    }
+
+    let sources: HashMap<(i32, i64), Vec<u8>> = scene
+        .stack
+        .consume_all("logs")
+        .unwrap()
+        .into_iter()
+        .map(|record| ((record.partition, record.offset), record.payload.unwrap_or_default()))
+        .collect();
+    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+    for record in scene.stack.consume_all("logs.rejected").unwrap() {
+        let header = |name: &str| String::from_utf8(record.header(name).unwrap().to_vec()).unwrap();
+        let place = (header("partition").parse().unwrap(), header("offset").parse().unwrap());
+        let source = &sources[&place];
+        assert_eq!(record.payload.as_deref().unwrap_or_default(), source, "the original bytes");
+        assert_eq!(header("topic"), "logs");
+        let reason = if source.len() > 1 << 20 { Reject::TooLarge } else { decode(source).unwrap_err() };
+        assert_eq!(header("reason"), reason.as_str());
+        *reasons.entry(header("reason")).or_default() += 1;
+    }
+    assert_eq!(reasons.values().sum::<u64>() as usize, HOSTILE + 1);
+    for (reason, count) in reasons {
+        let line = format!("sluice_events_rejected_total{{reason=\"{reason}\"}} {count}");
+        assert!(metrics.contains(&line), "{line} in\n{metrics}");
+    }
+}
+
+/// The metrics page, read as Prometheus would.
+fn metrics(consumer: &harness::Program) -> String {
+    use std::io::{Read, Write};
+    let log = consumer.stderr();
+    let address = log.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    page
+}

@@ -1,0 +1,122 @@
+//! Redis and the broker away, one or both.
+
+use crate::scene::{PATIENCE, Scene, await_lines};
+use harness::wait_until;
+use std::time::Duration;
+
+fn size(scene: &Scene) -> u64 {
+    std::fs::metadata(scene.path("logs.txt")).map_or(0, |file| file.len())
+}
+
+/// The file grows by some hundred events.
+fn await_growth(scene: &Scene) {
+    let before = size(scene);
+    wait_until("the file to go on growing", PATIENCE, || size(scene) > before + 100_000).unwrap();
+}
+
+/// Given a Redis that dies and comes back, with its data or without, the file goes on meanwhile, and in the
+/// end Redis has counted everything exactly once.
+fn redis_restarted(keep_data: bool) {
+    let scene = Scene::new(4);
+    let mut producer = scene.producer("report.json", &["--rate", "20k", "--count", "500k"]);
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    await_lines(&scene.path("logs.txt"));
+    for _ in 0..3 {
+        await_growth(&scene);
+        scene.stack.kill_redis().unwrap();
+        await_growth(&scene);
+        scene.stack.start_redis(keep_data).unwrap();
+        wait_until("Redis to be caught up", PATIENCE, || scene.counted_by_redis() > 0).unwrap();
+    }
+    scene.finish(&mut producer);
+    scene.await_count(500_000);
+    scene.end(&mut consumer);
+    scene.audit(&[scene.path("logs.txt")], &["report.json"], 500_000);
+}
+
+#[test]
+fn redis_restarted_with_its_data() {
+    redis_restarted(true);
+}
+
+#[test]
+fn redis_restarted_without_its_data() {
+    redis_restarted(false);
+}
+
+/// Given no Redis at the start, the file is written all the same; when Redis comes it gets everything.
+#[test]
+fn redis_comes_late() {
+    let scene = Scene::new(2);
+    scene.stack.stop_redis().unwrap();
+    let mut producer = scene.producer("report.json", &["--rate", "50k", "--count", "200k"]);
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    scene.finish(&mut producer);
+    let mut last = 0;
+    wait_until("the file to hold all events without Redis", PATIENCE, || {
+        let text = std::fs::read(scene.path("logs.txt")).unwrap_or_default();
+        last = text.iter().filter(|&&byte| byte == b'\n').count();
+        last == 200_000
+    })
+    .unwrap_or_else(|error| panic!("{error}: {last}\n{}", consumer.stderr()));
+    scene.stack.start_redis(true).unwrap();
+    scene.await_count(200_000);
+    scene.end(&mut consumer);
+    scene.audit(&[scene.path("logs.txt")], &["report.json"], 200_000);
+}
+
+/// Given somebody who empties Redis under a running consumer, it is filled again to the event.
+#[test]
+fn redis_emptied_by_hand() {
+    let scene = Scene::new(2);
+    let mut producer = scene.producer("report.json", &["--rate", "20k", "--count", "200k"]);
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    await_lines(&scene.path("logs.txt"));
+    await_growth(&scene);
+    redis::cmd("FLUSHALL").exec(&mut scene.stack.redis().unwrap()).unwrap();
+    scene.finish(&mut producer);
+    scene.await_count(200_000);
+    scene.end(&mut consumer);
+    scene.audit(&[scene.path("logs.txt")], &["report.json"], 200_000);
+}
+
+/// Given a broker that is killed and restarted during a run, then a broker and Redis together, nothing is lost
+/// or doubled on any of the three ways.
+#[test]
+fn broker_restarted_then_broker_and_redis() {
+    let scene = Scene::new(4);
+    let mut producer = scene.producer("report.json", &["--rate", "20k", "--count", "500k"]);
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    await_lines(&scene.path("logs.txt"));
+    scene.stack.kill_kafka().unwrap();
+    scene.stack.start_kafka().unwrap();
+    await_growth(&scene);
+    scene.stack.kill_kafka().unwrap();
+    scene.stack.kill_redis().unwrap();
+    scene.stack.start_redis(true).unwrap();
+    scene.stack.start_kafka().unwrap();
+    await_growth(&scene);
+    scene.finish(&mut producer);
+    scene.await_count(500_000);
+    scene.end(&mut consumer);
+    scene.audit(&[scene.path("logs.txt")], &["report.json"], 500_000);
+}
+
+/// Given a Redis that hangs (connected, silent), the file goes on within seconds.
+#[test]
+fn redis_frozen() {
+    let scene = Scene::new(2);
+    let mut producer = scene.producer("report.json", &["--rate", "100k", "--count", "1M"]);
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    await_lines(&scene.path("logs.txt"));
+    let (_, redis) = scene.stack.pids().into_iter().find(|(name, _)| name.starts_with("redis")).unwrap();
+    harness::send_signal(redis, harness::Signal::STOP).unwrap();
+    // More than the pipeline's memory for Redis holds, so only a detached Redis lets it through.
+    let before = size(&scene);
+    wait_until("the file to go on", Duration::from_secs(60), || size(&scene) > before + (64 << 20)).unwrap();
+    harness::send_signal(redis, harness::Signal::CONT).unwrap();
+    scene.finish(&mut producer);
+    scene.await_count(1_000_000);
+    scene.end(&mut consumer);
+    scene.audit(&[scene.path("logs.txt")], &["report.json"], 1_000_000);
+}

@@ -1,0 +1,91 @@
+//! Partitions that move between consumers which share a folder.
+
+use crate::scene::{PATIENCE, Scene, random, random_pause};
+use harness::{Signal, wait_until};
+use std::time::Duration;
+
+/// Given three consumers with a file a partition, when one is killed, one is stopped and one comes while events
+/// flow, then over all files nothing is lost and nothing is doubled.
+#[test]
+fn one_killed_one_stopped_one_added() {
+    let mut random = random();
+    let scene = Scene::new(6);
+    let layout = "logs-{partition}.txt";
+    let mut producer = scene.producer("report.json", &["--rate", "20k", "--count", "600k"]);
+    let mut first = scene.consumer(layout, &[]);
+    let mut second = scene.consumer(layout, &[]);
+    let mut third = scene.consumer(layout, &[]);
+    for consumer in [&first, &second, &third] {
+        wait_until("every consumer to have partitions", PATIENCE, || {
+            consumer.stderr().contains("reading starts")
+        })
+        .unwrap();
+    }
+    random_pause(&mut random, Duration::from_secs(2));
+    first.kill().unwrap();
+    random_pause(&mut random, Duration::from_secs(4));
+    scene.end(&mut second);
+    random_pause(&mut random, Duration::from_secs(2));
+    let mut fourth = scene.consumer(layout, &[]);
+    scene.finish(&mut producer);
+    scene.await_count(600_000);
+    scene.end(&mut third);
+    scene.end(&mut fourth);
+    assert!(fourth.stderr().contains("reading starts"), "{}", fourth.stderr());
+    let files = scene.files("logs-");
+    assert_eq!(files.len(), 6);
+    scene.audit(&files, &["report.json"], 600_000);
+}
+
+/// Given a consumer that is frozen past its session, when others take its partitions over and it wakes up, then
+/// it writes nothing more of them.
+#[test]
+fn a_frozen_consumer_writes_nothing_when_it_wakes_up() {
+    let scene = Scene::new(4);
+    let layout = "logs-{partition}.txt";
+    let mut producer = scene.producer("report.json", &["--rate", "20k", "--count", "500k"]);
+    let mut first = scene.consumer(layout, &[]);
+    let mut second = scene.consumer(layout, &[]);
+    for consumer in [&first, &second] {
+        wait_until("every consumer to have partitions", PATIENCE, || {
+            consumer.stderr().contains("reading starts")
+        })
+        .unwrap();
+    }
+    first.signal(Signal::STOP).unwrap();
+    wait_until("the other to be given its partitions, whose files are still locked", PATIENCE, || {
+        second.stderr().contains("its file is still held, waiting")
+    })
+    .unwrap();
+    first.signal(Signal::CONT).unwrap();
+    scene.finish(&mut producer);
+    scene.await_count(500_000);
+    scene.end(&mut first);
+    scene.end(&mut second);
+    scene.audit(&scene.files("logs-"), &["report.json"], 500_000);
+}
+
+/// Given consumers that come and go without pause, nothing is lost or doubled: the batch calls under a storm
+/// of rebalances.
+#[test]
+fn a_storm_of_rebalances() {
+    let mut random = random();
+    let scene = Scene::new(8);
+    let layout = "logs-{partition}.txt";
+    let mut producer = scene.producer("report.json", &["--rate", "20k", "--count", "500k"]);
+    let mut steady = scene.consumer(layout, &[]);
+    for round in 0..8 {
+        let mut guest = scene.consumer(layout, &[]);
+        random_pause(&mut random, Duration::from_millis(2_500));
+        if round % 3 == 0 {
+            guest.kill().unwrap();
+        } else {
+            guest.signal(Signal::TERM).unwrap();
+            assert!(guest.wait(PATIENCE).unwrap().success(), "{}", guest.stderr());
+        }
+    }
+    scene.finish(&mut producer);
+    scene.await_count(500_000);
+    scene.end(&mut steady);
+    scene.audit(&scene.files("logs-"), &["report.json"], 500_000);
+}

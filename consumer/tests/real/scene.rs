@@ -1,0 +1,200 @@
+//! What the tests share: a stack, a folder, our programs, and the audit at the end.
+
+use harness::{Program, Signal, Stack, StackOptions, wait_until};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use redis::Commands;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Longer than anything here takes on a busy machine; only a failure waits so long.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A stack with the topic `logs`, and a folder for files.
+pub struct Scene {
+    pub stack: Stack,
+    folder: TempDir,
+}
+
+impl Scene {
+    pub fn new(partitions: usize) -> Scene {
+        let stack = Stack::start(StackOptions::default()).unwrap();
+        stack.create_topic("logs", partitions).unwrap();
+        Scene { stack, folder: TempDir::new().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts a consumer on `file`; sessions are short, so that the dead are missed soon.
+    pub fn consumer(&self, file: &str, more: &[&str]) -> Program {
+        let (brokers, redis) = (self.stack.bootstrap(), self.stack.redis_url());
+        let mut arguments = vec![
+            "--brokers",
+            &brokers,
+            "--redis-url",
+            &redis,
+            "--file",
+            file,
+            "--metrics-addr",
+            "127.0.0.1:0",
+            "--kafka",
+            "session.timeout.ms=3000",
+            "--kafka",
+            "heartbeat.interval.ms=500",
+        ];
+        arguments.extend(more);
+        Program::start("consumer", arguments, &[], self.folder.path()).unwrap()
+    }
+
+    /// Starts a producer that reports to `report`.
+    pub fn producer(&self, report: &str, more: &[&str]) -> Program {
+        let brokers = self.stack.bootstrap();
+        let mut arguments = vec!["--brokers", &brokers, "--report", report];
+        arguments.extend(more);
+        Program::start("producer", arguments, &[], self.folder.path()).unwrap()
+    }
+
+    /// Events that Redis has counted.
+    pub fn counted_by_redis(&self) -> u64 {
+        let levels: Option<HashMap<String, u64>> =
+            self.stack.redis().ok().and_then(|mut redis| redis.hgetall("logs:levels").ok());
+        levels.unwrap_or_default().values().sum()
+    }
+
+    /// Waits until Redis has counted exactly so many events.
+    pub fn await_count(&self, events: u64) {
+        let mut seen = 0;
+        wait_until("Redis to have counted all events", PATIENCE, || {
+            seen = self.counted_by_redis();
+            seen >= events
+        })
+        .unwrap_or_else(|error| panic!("{error}: {seen} of {events}"));
+        assert_eq!(seen, events, "Redis counted more than there is");
+    }
+
+    /// Ends a consumer as `docker stop` does, and sees that it ended well.
+    pub fn end(&self, consumer: &mut Program) {
+        consumer.signal(Signal::TERM).unwrap();
+        let status = consumer.wait(PATIENCE).unwrap();
+        assert!(status.success(), "{status}: {}", consumer.stderr());
+        assert!(consumer.stderr().contains("drained, synced, committed and left the group"));
+    }
+
+    /// Ends a producer's run and sees that the broker took everything.
+    pub fn finish(&self, producer: &mut Program) {
+        let status = producer.wait(PATIENCE).unwrap();
+        assert!(status.success(), "{status}: {}", producer.stderr());
+    }
+
+    /// The audit: `verify` finds nothing, and neither does a count that shares no code with it; what Redis
+    /// counted is what the files hold, to the event, and its positions are the partitions' ends.
+    pub fn audit(&self, files: &[PathBuf], reports: &[&str], events: u64) {
+        let reports: Vec<String> = reports.iter().map(|report| (*report).to_owned()).collect();
+        let mut arguments = vec!["verify".to_owned()];
+        arguments.extend(files.iter().map(|file| file.display().to_string()));
+        arguments.extend(reports.iter().flat_map(|report| ["--report".to_owned(), report.clone()]));
+        let mut verify = Program::start("consumer", &arguments, &[], self.folder.path()).unwrap();
+        let status = verify.wait(PATIENCE).unwrap();
+        assert!(status.success(), "{}\n{}", verify.stdout(), verify.stderr());
+
+        let count = count(files);
+        assert_eq!(count.doubled, 0, "doubled");
+        assert_eq!(count.lines, events, "lines");
+        let acknowledged: u64 = reports.iter().map(|report| self.report(report)).sum();
+        assert_eq!(acknowledged, events, "acknowledged");
+
+        let mut redis = self.stack.redis().unwrap();
+        let levels: BTreeMap<String, u64> = redis.hgetall("logs:levels").unwrap();
+        assert_eq!(levels, count.levels, "levels in Redis");
+        let services: BTreeMap<String, u64> = redis.hgetall("logs:services").unwrap();
+        assert_eq!(services, count.services, "services in Redis");
+        for (partition, end) in self.stack.high_watermarks("logs").unwrap().into_iter().enumerate() {
+            let position: Option<String> = redis.get(format!("logs:position:logs:{partition}")).unwrap();
+            let next = position.map_or(0, |text| text.split(' ').next().unwrap().parse::<i64>().unwrap());
+            assert_eq!(next, end, "position of partition {partition}");
+        }
+        let newest: Vec<String> = redis.lrange("logs:recent", 0, -1).unwrap();
+        assert_eq!(newest.len() as u64, events.min(100_000), "newest events in Redis");
+        let distinct: HashSet<&String> = newest.iter().collect();
+        assert_eq!(distinct.len(), newest.len(), "doubled in the list");
+    }
+
+    fn report(&self, name: &str) -> u64 {
+        let report = std::fs::read(self.path(name)).unwrap();
+        let report: Value = serde_json::from_slice(&report).unwrap();
+        report["acknowledged"].as_u64().unwrap()
+    }
+
+    /// All files of the folder whose names begin with `prefix` and end with `.txt`.
+    pub fn files(&self, prefix: &str) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| {
+                let name = path.file_name().unwrap().to_string_lossy();
+                name.starts_with(prefix) && name.ends_with(".txt")
+            })
+            .collect();
+        files.sort();
+        files
+    }
+}
+
+/// The independent count: serde_json and a set, nothing of ours.
+struct Count {
+    lines: u64,
+    doubled: u64,
+    levels: BTreeMap<String, u64>,
+    services: BTreeMap<String, u64>,
+}
+
+fn count(files: &[PathBuf]) -> Count {
+    let mut count =
+        Count { lines: 0, doubled: 0, levels: BTreeMap::new(), services: BTreeMap::new() };
+    let mut seen: HashMap<String, HashSet<u64>> = HashMap::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.is_empty() || text.ends_with('\n'), "{} ends in the middle of a line", file.display());
+        for line in text.lines() {
+            let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+            count.lines += 1;
+            *count.levels.entry(event["level"].as_str().unwrap().to_owned()).or_default() += 1;
+            *count.services.entry(event["service"].as_str().unwrap().to_owned()).or_default() += 1;
+            let producer = event["producer"].as_str().unwrap();
+            let seqs = match seen.get_mut(producer) {
+                Some(seqs) => seqs,
+                None => seen.entry(producer.to_owned()).or_default(),
+            };
+            count.doubled += u64::from(!seqs.insert(event["seq"].as_u64().unwrap()));
+        }
+    }
+    count
+}
+
+/// A generator of instants; its seed is printed, and `SLUICE_SEED` sets it, so that a failure can be had again.
+pub fn random() -> ChaCha8Rng {
+    let seed = std::env::var("SLUICE_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("SLUICE_SEED={seed}");
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+/// Lets a random time pass: the one thing here that waits for no condition, since the instant is the point.
+pub fn random_pause(random: &mut ChaCha8Rng, at_most: Duration) {
+    let until = std::time::Instant::now() + at_most.mul_f64(random.random());
+    while let Some(left) = until.checked_duration_since(std::time::Instant::now()) {
+        std::thread::park_timeout(left);
+    }
+}
+
+/// Waits until a file holds something.
+pub fn await_lines(file: &Path) {
+    wait_until("the file to hold events", PATIENCE, || {
+        std::fs::metadata(file).is_ok_and(|file| file.len() > 0)
+    })
+    .unwrap();
+}

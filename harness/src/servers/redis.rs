@@ -1,0 +1,61 @@
+//! Redis, keeping what it was told through a kill.
+
+use anyhow::{Context, Result};
+use redis::Connection;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::Server;
+use crate::process::Lifetime;
+
+/// Until a connection is made, and between a command and its reply.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Describes the server; starts nothing.
+pub(crate) fn server(stack: &Path, port: u16, lifetime: Lifetime) -> Result<Server> {
+    let server = Server::new("redis", stack, port, lifetime)?;
+    let settings = server.write(
+        "redis.conf",
+        &format!(
+            "port {port}\n\
+             bind 127.0.0.1\n\
+             dir data\n\
+             appendonly yes\n\
+             appendfsync everysec\n\
+             save \"\"\n"
+        ),
+    )?;
+    Ok(server.runs("redis-server", [settings.display().to_string()]))
+}
+
+/// True if it answers PING, which it does not while it still loads its data.
+pub(crate) fn answers(port: u16) -> bool {
+    connect(port).is_ok_and(|mut connection| {
+        redis::cmd("PING").query::<String>(&mut connection).is_ok_and(|answer| answer == "PONG")
+    })
+}
+
+/// A connection with deadlines on every exchange.
+pub(crate) fn connect(port: u16) -> Result<Connection> {
+    let connect = || {
+        let connection = redis::Client::open(url(port))?.get_connection_with_timeout(PATIENCE)?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        connection.set_write_timeout(Some(PATIENCE))?;
+        Ok::<_, redis::RedisError>(connection)
+    };
+    connect().with_context(|| format!("cannot reach Redis at {}", url(port)))
+}
+
+/// `redis://127.0.0.1:PORT`.
+pub(crate) fn url(port: u16) -> String {
+    format!("redis://127.0.0.1:{port}")
+}
+
+/// Forgets everything; the server must not be running.
+pub(crate) fn empty(server: &Server) -> Result<()> {
+    let data = server.data();
+    fs::remove_dir_all(&data)
+        .and_then(|()| fs::create_dir(&data))
+        .with_context(|| format!("cannot empty {}", data.display()))
+}

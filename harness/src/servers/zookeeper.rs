@@ -1,0 +1,55 @@
+//! ZooKeeper, standing alone, and its four-letter commands.
+
+use anyhow::Result;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Server, java};
+use crate::process::Lifetime;
+
+/// Between a question and its answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Describes the server; starts nothing.
+pub(crate) fn server(stack: &Path, port: u16, lifetime: Lifetime) -> Result<Server> {
+    let server = Server::new("zookeeper", stack, port, lifetime)?;
+    let settings = server.write(
+        "zoo.cfg",
+        &format!(
+            "tickTime=1000\n\
+             dataDir={}\n\
+             clientPort={port}\n\
+             clientPortAddress=127.0.0.1\n\
+             maxClientCnxns=0\n\
+             admin.enableServer=false\n\
+             forceSync=no\n\
+             4lw.commands.whitelist=ruok,dump\n",
+            server.data().display()
+        ),
+    )?;
+    java(server, "128m", "org.apache.zookeeper.server.quorum.QuorumPeerMain", &settings)
+}
+
+/// True if it says so itself.
+pub(crate) fn answers(port: u16) -> bool {
+    ask(port, "ruok").is_some_and(|answer| answer == "imok")
+}
+
+/// True while a broker's registration is there. That of a killed one stays until its session times out, and
+/// until then a new broker of the same id is refused.
+pub(crate) fn knows_broker(port: u16, id: usize) -> bool {
+    let node = format!("/brokers/ids/{id}");
+    ask(port, "dump").is_some_and(|answer| answer.lines().any(|line| line.trim() == node))
+}
+
+fn ask(port: u16, command: &str) -> Option<String> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.write_all(command.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
