@@ -2,11 +2,11 @@
 //!
 //! Two ways lead there and property tests hold them equal: [`fast`] is one scan for the field order that
 //! Sluice's own producer writes and gives up on anything else; [`library`] reads every other JSON object,
-//! with the field names of other loggers. [`text`] turns an event into a line.
+//! with the field names of other loggers. `text` turns an event into a line.
 
 pub mod fast;
 pub mod library;
-pub mod text;
+mod text;
 mod time;
 
 pub use text::single_line;

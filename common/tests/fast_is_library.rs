@@ -12,12 +12,7 @@ fn compare(payload: &[u8]) -> Option<Event<'_>> {
     let fast = fast::decode(payload);
     let library = library::decode(payload);
     if let Some(event) = &fast {
-        assert_eq!(
-            Ok(event),
-            library.as_ref(),
-            "{}",
-            String::from_utf8_lossy(payload)
-        );
+        assert_eq!(Ok(event), library.as_ref(), "{}", String::from_utf8_lossy(payload));
     }
     assert_eq!(decode(payload), library, "{}", String::from_utf8_lossy(payload));
     fast
@@ -43,26 +38,19 @@ fn event() -> impl Strategy<Value = LogEvent> {
     };
     let name = || proptest::option::of(text());
     let micros = -62_167_219_200_000_000..253_402_300_800_000_000_i64;
-    (
-        micros,
-        0..6_usize,
-        (name(), name(), name()),
-        (number(), number()),
-        text(),
+    (micros, 0..6_usize, (name(), name(), name()), (number(), number()), text()).prop_map(
+        |(micros, level, (service, host, producer), (seq, due), message)| LogEvent {
+            timestamp: Utc.timestamp_micros(micros).single().expect("in range"),
+            level: Level::ALL[level],
+            service,
+            host,
+            producer,
+            seq,
+            due,
+            message,
+            extra: serde_json::Map::new(),
+        },
     )
-        .prop_map(
-            |(micros, level, (service, host, producer), (seq, due), message)| LogEvent {
-                timestamp: Utc.timestamp_micros(micros).single().expect("in range"),
-                level: Level::ALL[level],
-                service,
-                host,
-                producer,
-                seq,
-                due,
-                message,
-                extra: serde_json::Map::new(),
-            },
-        )
 }
 
 fn wire(event: &LogEvent) -> Vec<u8> {
@@ -151,8 +139,5 @@ fn the_example_of_the_contract_takes_the_fast_path() {
     let payload = br#"{"timestamp":"2026-11-22T07:12:19.267847Z","level":"INFO","service":"auth","host":"h","producer":"k3x9qd","seq":12345678,"due":1763795539267847,"message":"User logged in"}"#;
     let event = compare(payload).expect("canonical");
     assert_eq!(event.timestamp, Some(1_795_331_539_267_847));
-    assert_eq!(
-        (event.producer.as_deref(), event.seq),
-        (Some("k3x9qd"), Some(12_345_678))
-    );
+    assert_eq!((event.producer.as_deref(), event.seq), (Some("k3x9qd"), Some(12_345_678)));
 }

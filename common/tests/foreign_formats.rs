@@ -58,12 +58,7 @@ fn pino() {
         Level::Info,
         "hello world",
     );
-    assert_eq!(
-        read(r#"{"level":60,"time":1,"hostname":"box-1","msg":""}"#)
-            .host
-            .as_deref(),
-        Some("box-1")
-    );
+    assert_eq!(read(r#"{"level":60,"time":1,"hostname":"box-1","msg":""}"#).host.as_deref(), Some("box-1"));
 }
 
 #[test]
@@ -84,12 +79,7 @@ fn zap() {
         Level::Error,
         "failed to fetch URL",
     );
-    reads(
-        r#"{"level":"info","ts":"2026-11-22T08:12:19.267+0100","msg":"iso"}"#,
-        MILLIS,
-        Level::Info,
-        "iso",
-    );
+    reads(r#"{"level":"info","ts":"2026-11-22T08:12:19.267+0100","msg":"iso"}"#, MILLIS, Level::Info, "iso");
 }
 
 #[test]
@@ -133,12 +123,7 @@ fn opentelemetry() {
     let protocol = r#"{"timeUnixNano":"1795331539267847123","observedTimeUnixNano":"1795331539999999999","severityNumber":17,"severityText":"Error","body":{"stringValue":"Example log record"},"attributes":[{"key":"k","value":{"intValue":"1"}}],"traceId":"5b8efff798038103d269b633813fc60c"}"#;
     reads(protocol, INSTANT, Level::Error, "Example log record");
     let model = r#"{"Timestamp":1795331539267847123,"SeverityText":"WARN3","SeverityNumber":15,"Body":"20200415T072306-0700 INFO I like donuts","Resource":{"service.name":"donut_shop","service.version":"2.0.0"}}"#;
-    reads(
-        model,
-        INSTANT,
-        Level::Warn,
-        "20200415T072306-0700 INFO I like donuts",
-    );
+    reads(model, INSTANT, Level::Warn, "20200415T072306-0700 INFO I like donuts");
     assert_eq!(read(model).service.as_deref(), Some("donut_shop"));
     // Zero stands for "not known".
     let observed =
@@ -160,9 +145,7 @@ fn elastic_common_schema() {
     assert_eq!(read(ecs).service.as_deref(), Some("shop"));
     assert_eq!(read(ecs).host.as_deref(), Some("h1"));
     assert_eq!(
-        read(r#"{"service":{"name":"shop","type":"x"},"message":"m"}"#)
-            .service
-            .as_deref(),
+        read(r#"{"service":{"name":"shop","type":"x"},"message":"m"}"#).service.as_deref(),
         Some("shop")
     );
 }
@@ -208,28 +191,15 @@ fn time_and_level_are_no_reason_to_refuse() {
 
 #[test]
 fn identity_of_others_is_left_alone() {
-    for seq in [
-        "-1",
-        "1.5",
-        "1.0",
-        "1e3",
-        "\"7\"",
-        "null",
-        "18446744073709551616",
-        "1e999",
-        "[]",
-        "{}",
-        "true",
-    ] {
+    for seq in
+        ["-1", "1.5", "1.0", "1e3", "\"7\"", "null", "18446744073709551616", "1e999", "[]", "{}", "true"]
+    {
         let payload = format!(r#"{{"producer":{seq},"seq":{seq},"due":{seq},"message":"m"}}"#);
         let event = read(&payload);
         assert_eq!((event.seq, event.due), (None, None), "{payload}");
         assert_eq!(event.producer.is_some(), seq.starts_with('"'), "{payload}");
     }
-    assert_eq!(
-        read(r#"{"seq":18446744073709551615,"message":"m"}"#).seq,
-        Some(u64::MAX)
-    );
+    assert_eq!(read(r#"{"seq":18446744073709551615,"message":"m"}"#).seq, Some(u64::MAX));
 }
 
 #[test]
@@ -243,11 +213,7 @@ fn escapes_and_halves_of_emoji() {
         (r"é\ud83d\ud83d\ude00\nx", "é\u{FFFD}😀\nx"),
         (r"\ud83dx\ude00", "\u{FFFD}x\u{FFFD}"),
     ] {
-        assert_eq!(
-            read(&format!(r#"{{"message":"{text}"}}"#)).message,
-            message,
-            "{text}"
-        );
+        assert_eq!(read(&format!(r#"{{"message":"{text}"}}"#)).message, message, "{text}");
     }
     assert_eq!(read(r#"{"other":"\ud83d","message":"m"}"#).message, "m");
     assert_eq!(read(r#"{"mess\u0061ge":"m"}"#).message, "m");

@@ -19,11 +19,7 @@ fn accepted(payload: impl AsRef<[u8]>) {
 
 /// An event with a value of `depth` nested arrays, or objects.
 fn nested(depth: usize, open: &str, close: &str) -> String {
-    format!(
-        r#"{{"message":"m","deep":{}1{}}}"#,
-        open.repeat(depth),
-        close.repeat(depth)
-    )
+    format!(r#"{{"message":"m","deep":{}1{}}}"#, open.repeat(depth), close.repeat(depth))
 }
 
 #[test]
@@ -74,15 +70,7 @@ fn invalid_json() {
 
 #[test]
 fn not_an_object() {
-    for payload in [
-        "[]",
-        "1",
-        "null",
-        "\"message\"",
-        " [{\"message\":\"m\"}]\n",
-        "true",
-        "-1.5e9",
-    ] {
+    for payload in ["[]", "1", "null", "\"message\"", " [{\"message\":\"m\"}]\n", "true", "-1.5e9"] {
         refused(payload, Reject::NotAnObject);
     }
     refused("[".repeat(100_000) + &"]".repeat(100_000), Reject::NotAnObject);
@@ -95,38 +83,17 @@ fn too_deep() {
     accepted(nested(MAX_DEPTH - 1, "{\"a\":", "}"));
     refused(nested(MAX_DEPTH, "{\"a\":", "}"), Reject::TooDeep);
     refused(nested(1_000_000, "[", "]"), Reject::TooDeep);
-    refused(
-        r#"{"message":"#.to_owned() + &"[".repeat(200) + &"]".repeat(200) + "}",
-        Reject::TooDeep,
-    );
+    refused(r#"{"message":"#.to_owned() + &"[".repeat(200) + &"]".repeat(200) + "}", Reject::TooDeep);
     refused("{\"message\":".repeat(1_000_000), Reject::InvalidJson);
     // Wide, and brackets inside strings behind escaped quotes, are not deep.
-    accepted(format!(
-        r#"{{"message":"m","wide":[{}[]]}}"#,
-        "[],".repeat(10_000)
-    ));
-    accepted(format!(
-        r#"{{"message":"m","text":"\"{}\\"}}"#,
-        "[".repeat(10_000)
-    ));
+    accepted(format!(r#"{{"message":"m","wide":[{}[]]}}"#, "[],".repeat(10_000)));
+    accepted(format!(r#"{{"message":"m","text":"\"{}\\"}}"#, "[".repeat(10_000)));
 }
 
 #[test]
 fn duplicates_of_what_sluice_reads() {
-    for field in [
-        "timestamp",
-        "level",
-        "service",
-        "host",
-        "producer",
-        "seq",
-        "due",
-        "message",
-    ] {
-        refused(
-            format!(r#"{{"message":"m","{field}":1,"x":2,"{field}":1}}"#),
-            Reject::DuplicateField,
-        );
+    for field in ["timestamp", "level", "service", "host", "producer", "seq", "due", "message"] {
+        refused(format!(r#"{{"message":"m","{field}":1,"x":2,"{field}":1}}"#), Reject::DuplicateField);
     }
     accepted(r#"{"message":"m","x":1,"x":2,"msg":"a","msg":"b"}"#);
 }
@@ -156,15 +123,8 @@ fn no_message() {
 fn large_but_good() {
     accepted(format!(r#"{{"message":"{}"}}"#, "x".repeat(1 << 20)));
     accepted(format!(r#"{{"message":"{}"}}"#, "é\\n".repeat(1 << 18)));
-    accepted(format!(
-        r#"{{"message":"m","n":{}e{}}}"#,
-        "9".repeat(10_000),
-        "9".repeat(1_000)
-    ));
-    accepted(format!(
-        r#"{{"message":"m",{}"last":0}}"#,
-        r#""k":1,"#.repeat(100_000)
-    ));
+    accepted(format!(r#"{{"message":"m","n":{}e{}}}"#, "9".repeat(10_000), "9".repeat(1_000)));
+    accepted(format!(r#"{{"message":"m",{}"last":0}}"#, r#""k":1,"#.repeat(100_000)));
     accepted(" \r\n\t{\"message\" : \"m\"}\r\n");
 }
 
@@ -221,20 +181,11 @@ fn json_like() -> impl Strategy<Value = String> {
         Just("\"é\""),
     ];
     let soup = proptest::collection::vec(token, 0..12).prop_map(|tokens| tokens.concat());
-    let value = prop_oneof![
-        Just("1"),
-        Just("\"a\\n\""),
-        Just("\"é\""),
-        Just("null"),
-        Just("[1,{}]"),
-        Just("{")
-    ];
+    let value =
+        prop_oneof![Just("1"), Just("\"a\\n\""), Just("\"é\""), Just("null"), Just("[1,{}]"), Just("{")];
     let key = prop_oneof![4 => Just("message"), 3 => Just("seq"), 3 => Just("x"), 1 => Just("x\\")];
     let object = proptest::collection::vec((key, value), 0..4).prop_map(|members| {
-        let members: Vec<_> = members
-            .iter()
-            .map(|(key, value)| format!("\"{key}\":{value}"))
-            .collect();
+        let members: Vec<_> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
         format!("{{{}}}", members.join(","))
     });
     prop_oneof![soup, object]

@@ -152,21 +152,11 @@ pub fn decode(payload: &[u8]) -> Result<Event<'_>, Reject> {
     let text = simdutf8::basic::from_utf8(payload).map_err(|_| Reject::InvalidUtf8)?;
     if !text.trim_ascii_start().starts_with('{') {
         let valid = serde_json::from_str::<IgnoredAny>(text).is_ok();
-        return Err(if valid {
-            Reject::NotAnObject
-        } else {
-            Reject::InvalidJson
-        });
+        return Err(if valid { Reject::NotAnObject } else { Reject::InvalidJson });
     }
-    let mut fields = Fields {
-        values: [None; NAMES.len()],
-        present: 0,
-        duplicate: false,
-    };
+    let mut fields = Fields { values: [None; NAMES.len()], present: 0, duplicate: false };
     let mut json = serde_json::Deserializer::from_str(text);
-    json.deserialize_map(&mut fields)
-        .and_then(|()| json.end())
-        .map_err(|_| Reject::InvalidJson)?;
+    json.deserialize_map(&mut fields).and_then(|()| json.end()).map_err(|_| Reject::InvalidJson)?;
     if is_too_deep(payload) {
         return Err(Reject::TooDeep);
     }
@@ -177,17 +167,10 @@ pub fn decode(payload: &[u8]) -> Result<Event<'_>, Reject> {
     let resource = || fields.first(Role::Resource, |raw| member(raw, "service.name"));
     let level = || fields.first(Role::Level, level);
     let body = |raw| string(raw).or_else(|| member(raw, "stringValue"));
-    let message = || {
-        fields
-            .first(Role::Message, string)
-            .or_else(|| fields.first(Role::Body, body))
-    };
+    let message = || fields.first(Role::Message, string).or_else(|| fields.first(Role::Body, body));
     let tracing_message = || fields.first(Role::Fields, |raw| member(raw, "message"));
-    let severity_number = || {
-        fields.first(Role::SeverityNumber, |raw| {
-            Level::from_otel(raw.get().parse().ok()?)
-        })
-    };
+    let severity_number =
+        || fields.first(Role::SeverityNumber, |raw| Level::from_otel(raw.get().parse().ok()?));
     Ok(Event {
         timestamp: fields.first(Role::Timestamp, timestamp),
         level: level().or_else(severity_number).unwrap_or(Level::Info),
@@ -214,9 +197,7 @@ impl<'a> Fields<'a> {
     /// The first field of a role that `read` understands.
     fn first<T>(&self, role: Role, read: impl Fn(&'a RawValue) -> Option<T>) -> Option<T> {
         let named = NAMES.iter().zip(self.values);
-        named
-            .filter(|&(&(_, r), _)| r == role)
-            .find_map(|(_, value)| read(value?))
+        named.filter(|&(&(_, r), _)| r == role).find_map(|(_, value)| read(value?))
     }
 }
 
@@ -295,9 +276,7 @@ fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     match serde_json::from_str(raw.get()) {
         Ok(unescaped) => Some(Cow::Owned(unescaped)),
         // The text is valid JSON, so that only half a surrogate pair can be wrong with it.
-        Err(_) => serde_json::from_str(raw.get())
-            .ok()
-            .map(|Lossy(text)| Cow::Owned(text)),
+        Err(_) => serde_json::from_str(raw.get()).ok().map(|Lossy(text)| Cow::Owned(text)),
     }
 }
 
@@ -317,11 +296,7 @@ impl<'de> Deserialize<'de> for Lossy {
             // serde_json hands half a pair over as the three bytes that UTF-8 would have for it.
             fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Lossy, E> {
                 let valid = bytes.utf8_chunks().map(|chunk| {
-                    let cut = if chunk.invalid().first() == Some(&0xED) {
-                        "\u{FFFD}"
-                    } else {
-                        ""
-                    };
+                    let cut = if chunk.invalid().first() == Some(&0xED) { "\u{FFFD}" } else { "" };
                     [chunk.valid(), cut].concat()
                 });
                 Ok(Lossy(valid.collect()))
@@ -333,10 +308,8 @@ impl<'de> Deserialize<'de> for Lossy {
 
 /// A string member of an object; the last, if there are several.
 fn member<'a>(raw: &'a RawValue, name: &str) -> Option<Cow<'a, str>> {
-    let members: std::collections::HashMap<Cow<'a, str>, &'a RawValue> = raw
-        .get()
-        .starts_with('{')
-        .then(|| serde_json::from_str(raw.get()).ok())??;
+    let members: std::collections::HashMap<Cow<'a, str>, &'a RawValue> =
+        raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok())??;
     string(members.get(name)?)
 }
 
@@ -369,19 +342,7 @@ mod tests {
     #[test]
     fn canonical_names_are_those_of_the_contract() {
         let names: Vec<_> = positions(CANONICAL).map(|i| NAMES[i].0).collect();
-        assert_eq!(
-            names,
-            [
-                "timestamp",
-                "level",
-                "service",
-                "host",
-                "producer",
-                "seq",
-                "due",
-                "message"
-            ]
-        );
+        assert_eq!(names, ["timestamp", "level", "service", "host", "producer", "seq", "due", "message"]);
     }
 
     #[test]

@@ -66,10 +66,7 @@ pub fn single_line(payload: &[u8]) -> Cow<'_, [u8]> {
     let object = payload.trim_ascii();
     match breaks(object) {
         None => Cow::Borrowed(object),
-        Some(_) => object
-            .iter()
-            .map(|&b| if matches!(b, b'\n' | b'\r') { b' ' } else { b })
-            .collect(),
+        Some(_) => object.iter().map(|&b| if matches!(b, b'\n' | b'\r') { b' ' } else { b }).collect(),
     }
 }
 
@@ -81,9 +78,7 @@ mod tests {
 
     fn text(payload: &str) -> String {
         let mut out = Vec::new();
-        decode(payload.as_bytes())
-            .expect("an event")
-            .write_text(&mut out, 1_000_000);
+        decode(payload.as_bytes()).expect("an event").write_text(&mut out, 1_000_000);
         String::from_utf8(out).expect("text")
     }
 
@@ -95,14 +90,8 @@ mod tests {
             ),
             "2026-11-22T07:12:19.267800Z WARN auth slow login"
         );
-        assert_eq!(
-            text(r#"{"message":"hello"}"#),
-            "1970-01-01T00:00:01.000000Z INFO - hello"
-        );
-        assert_eq!(
-            text(r#"{"service":"","message":"hello"}"#),
-            "1970-01-01T00:00:01.000000Z INFO - hello"
-        );
+        assert_eq!(text(r#"{"message":"hello"}"#), "1970-01-01T00:00:01.000000Z INFO - hello");
+        assert_eq!(text(r#"{"service":"","message":"hello"}"#), "1970-01-01T00:00:01.000000Z INFO - hello");
     }
 
     #[test]
@@ -116,14 +105,8 @@ mod tests {
     #[test]
     fn one_line_whatever_the_white_space() {
         assert!(matches!(single_line(b"{\"a\": 1}"), Cow::Borrowed(b"{\"a\": 1}")));
-        assert!(matches!(
-            single_line(b" {\"a\": 1}\r\n"),
-            Cow::Borrowed(b"{\"a\": 1}")
-        ));
-        assert_eq!(
-            single_line(b"{\n  \"a\":\r\n 1\n}\n").as_ref(),
-            b"{   \"a\":   1 }"
-        );
+        assert!(matches!(single_line(b" {\"a\": 1}\r\n"), Cow::Borrowed(b"{\"a\": 1}")));
+        assert_eq!(single_line(b"{\n  \"a\":\r\n 1\n}\n").as_ref(), b"{   \"a\":   1 }");
     }
 
     proptest! {

@@ -19,25 +19,13 @@ pub(super) struct Civil {
 impl Civil {
     /// µs since the epoch, taken as UTC; none when there is no such day or time.
     pub(super) fn to_micros(self) -> Option<i64> {
-        let Civil {
-            year,
-            month,
-            day,
-            hour,
-            minute,
-            second,
-            micros,
-        } = self;
+        let Civil { year, month, day, hour, minute, second, micros } = self;
         if day == 0 || day > days_of_month(year, month) || hour > 23 || minute > 59 || second > 60 {
             return None;
         }
         // Days since 1 March of year -400, in eras of 400 years: H. Hinnant, "chrono-compatible low-level
         // date algorithms", days_from_civil; the shift keeps everything unsigned.
-        let (year, month) = if month > 2 {
-            (year + 400, month - 3)
-        } else {
-            (year + 399, month + 9)
-        };
+        let (year, month) = if month > 2 { (year + 400, month - 3) } else { (year + 399, month + 9) };
         let (era, year_of_era) = (year / 400, year % 400);
         let day_of_year = (153 * month + 2) / 5 + day - 1;
         let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
@@ -52,8 +40,7 @@ fn days_of_month(year: u32, month: u32) -> u32 {
     const DAYS: [u8; 16] = [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 0, 0, 0];
     let leap =
         month == 2 && year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    DAYS.get(month as usize)
-        .map_or(0, |&days| u32::from(days) + u32::from(leap))
+    DAYS.get(month as usize).map_or(0, |&days| u32::from(days) + u32::from(leap))
 }
 
 /// Reads RFC 3339 and its usual relatives: a space instead of `T`, a comma before the fraction, any number of
@@ -81,16 +68,7 @@ pub(super) fn from_rfc3339(text: &str) -> Option<i64> {
         micros = number(&mut rest, digits.min(6))? * 10_u32.pow(6 - digits.min(6) as u32);
         rest = &rest[digits.saturating_sub(6)..];
     }
-    let local = Civil {
-        year,
-        month,
-        day,
-        hour,
-        minute,
-        second,
-        micros,
-    }
-    .to_micros()?;
+    let local = Civil { year, month, day, hour, minute, second, micros }.to_micros()?;
     Some(local - offset_micros(rest.trim_ascii_start())?)
 }
 
@@ -110,8 +88,7 @@ fn offset_micros(mut rest: &[u8]) -> Option<i64> {
 fn number(rest: &mut &[u8], digits: usize) -> Option<u32> {
     let (head, tail) = rest.split_at_checked(digits)?;
     *rest = tail;
-    head.iter()
-        .try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
+    head.iter().try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
 }
 
 /// Takes one byte of `set` off the front.
@@ -176,10 +153,7 @@ mod tests {
         }
         assert_eq!(from_rfc3339("2026-11-22T07:12:19.26Z"), Some(INSTANT - 7_847));
         assert_eq!(from_rfc3339("2026-11-22T07:12:19Z"), Some(INSTANT - 267_847));
-        assert_eq!(
-            from_rfc3339("2016-12-31T23:59:60Z"),
-            from_rfc3339("2017-01-01T00:00:00Z")
-        );
+        assert_eq!(from_rfc3339("2016-12-31T23:59:60Z"), from_rfc3339("2017-01-01T00:00:00Z"));
     }
 
     #[test]
@@ -207,10 +181,7 @@ mod tests {
         ] {
             assert_eq!(from_rfc3339(text), None, "{text}");
         }
-        assert!(
-            from_rfc3339("2000-02-29T00:00:00Z").is_some(),
-            "2000 was a leap year"
-        );
+        assert!(from_rfc3339("2000-02-29T00:00:00Z").is_some(), "2000 was a leap year");
     }
 
     #[test]
@@ -227,17 +198,7 @@ mod tests {
         assert_eq!(from_epoch("1795331539"), Some(INSTANT - 267_847));
         assert_eq!(from_epoch("1795331539267"), Some(INSTANT - 847));
         assert_eq!(from_epoch("-1"), Some(-1_000_000));
-        for text in [
-            "0",
-            "0.0",
-            "1e999",
-            "-1e300",
-            "inf",
-            "NaN",
-            "99999999999999999999999",
-            "",
-            "soon",
-        ] {
+        for text in ["0", "0.0", "1e999", "-1e300", "inf", "NaN", "99999999999999999999999", "", "soon"] {
             assert_eq!(from_epoch(text), None, "{text}");
         }
     }

@@ -1,0 +1,230 @@
+//! Flags → one configuration that is possible, before anything starts.
+
+use crate::cli::{Cli, Command, Key, RunArgs, SimulateArgs};
+use crate::identity;
+use crate::pace::{Profile, Schedule};
+use crate::source::Scene;
+use crate::source::ship::ShipArgs;
+use common::telemetry::LogFormat;
+use kafka::options::KafkaOptions;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A configuration that cannot be: one line that says what to change. The program ends with status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Impossible(pub(crate) String);
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Where events come from.
+    pub(crate) work: Work,
+    /// How to reach Kafka, and the topic.
+    pub(crate) kafka: KafkaOptions,
+    /// Identity of the run.
+    pub(crate) producer: String,
+    /// Whether events have their service as key.
+    pub(crate) keyed: bool,
+    /// How long to wait for a broker at the start.
+    pub(crate) wait: Duration,
+    /// Where the closing report goes, beside standard output.
+    pub(crate) report: Option<PathBuf>,
+    /// How the program's own log lines look.
+    pub(crate) log_format: LogFormat,
+}
+
+/// Where events come from.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Made up, on a schedule.
+    Simulate {
+        /// When.
+        schedule: Schedule,
+        /// What.
+        scene: Scene,
+    },
+    /// Lines of files.
+    Ship(ShipArgs),
+}
+
+impl TryFrom<Cli> for Config {
+    type Error = Impossible;
+
+    fn try_from(cli: Cli) -> Result<Config, Impossible> {
+        match cli.command {
+            None => {
+                let seed = cli.simulate.seed;
+                let producer = cli.run.producer.clone().unwrap_or_else(|| match seed {
+                    Some(seed) => identity::from_seed(seed),
+                    None => identity::unique(),
+                });
+                let work = simulation(cli.simulate, producer.clone(), cli.run.key == Key::Service)?;
+                Config::of_run(work, cli.run, producer)
+            }
+            Some(Command::Ship { ship, run }) => {
+                let producer = run.producer.clone().unwrap_or_else(identity::unique);
+                Config::of_run(Work::Ship(ship), run, producer)
+            }
+        }
+    }
+}
+
+impl Config {
+    fn of_run(work: Work, run: RunArgs, producer: String) -> Result<Config, Impossible> {
+        check_topic(&run.kafka.topic)?;
+        check_properties(&run.kafka)?;
+        run.report.as_deref().map_or(Ok(()), check_report)?;
+        Ok(Config {
+            work,
+            kafka: run.kafka,
+            producer,
+            keyed: run.key == Key::Service,
+            wait: run.wait,
+            report: run.report,
+            log_format: run.log_format,
+        })
+    }
+}
+
+fn simulation(args: SimulateArgs, producer: String, keyed: bool) -> Result<Work, Impossible> {
+    if args.rate == 0 && args.profile != Profile::Steady {
+        return Err(Impossible(
+            "--profile changes a rate over time: give one with --rate, such as --rate 50k".to_owned(),
+        ));
+    }
+    if args.count == Some(0) {
+        return Err(Impossible(
+            "--count 0 sends nothing: give at least 1, or leave it out to go on until Ctrl-C".to_owned(),
+        ));
+    }
+    if args.duration == Some(Duration::ZERO) {
+        return Err(Impossible(
+            "--duration 0s sends nothing: give a longer time, or leave it out to go on until Ctrl-C"
+                .to_owned(),
+        ));
+    }
+    let schedule = Schedule {
+        rate_per_second: args.rate,
+        profile: args.profile,
+        count: args.count,
+        duration: args.duration,
+    };
+    let seed = args.seed.unwrap_or_else(rand::random);
+    let scene = Scene { seed, producer, levels: args.levels, services: args.services, keyed };
+    Ok(Work::Simulate { schedule, scene })
+}
+
+/// Kafka's own rule for names of topics.
+fn check_topic(topic: &str) -> Result<(), Impossible> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if (1..=249).contains(&topic.len()) && topic.chars().all(allowed) && topic != "." && topic != ".." {
+        return Ok(());
+    }
+    Err(Impossible(format!(
+        "--topic '{topic}' is no name of a topic: use up to 249 letters, digits, '.', '_' or '-'"
+    )))
+}
+
+/// Properties that would break what the report promises.
+fn check_properties(kafka: &KafkaOptions) -> Result<(), Impossible> {
+    for (key, reason) in [
+        ("delivery.report.only.error", "every acknowledgement is counted"),
+        (
+            "transactional.id",
+            "events are not sent in transactions; enable.idempotence already avoids doubles",
+        ),
+        ("acks", "an event counts once all in-sync replicas have it: acks=all"),
+        ("request.required.acks", "an event counts once all in-sync replicas have it: acks=all"),
+    ] {
+        if kafka.property(key).is_some_and(|value| !["all", "-1", "false"].contains(&value)) {
+            return Err(Impossible(format!("--kafka {key} can't be set to that: {reason}")));
+        }
+    }
+    Ok(())
+}
+
+/// Found out now rather than after an hour of sending.
+fn check_report(path: &Path) -> Result<(), Impossible> {
+    if path.is_dir() || path.file_name().is_none() {
+        return Err(Impossible(format!("--report {} is a folder: name a file", path.display())));
+    }
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(Impossible(format!(
+            "--report {}: create the folder {} first",
+            path.display(),
+            folder.display()
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn config(args: &str) -> Result<Config, String> {
+        let args = std::iter::once("producer").chain(args.split_whitespace());
+        let cli = Cli::try_parse_from(args).map_err(|error| error.to_string())?;
+        Config::try_from(cli).map_err(|error| error.to_string())
+    }
+
+    fn simulation(args: &str) -> (Schedule, Scene, Config) {
+        let config = config(args).expect("a configuration");
+        match &config.work {
+            Work::Simulate { schedule, scene } => (*schedule, scene.clone(), config),
+            Work::Ship(_) => panic!("no simulation"),
+        }
+    }
+
+    #[test]
+    fn a_seed_decides_the_name_unless_one_is_given() {
+        let (_, scene, config) = simulation("--seed 7");
+        assert_eq!((scene.seed, &scene.producer), (7, &identity::from_seed(7)));
+        assert_eq!(config.producer, scene.producer);
+        let (_, scene, config) = simulation("--seed 7 --producer mine");
+        assert_eq!((scene.producer.as_str(), config.producer.as_str()), ("mine", "mine"));
+        let (first, second) = (simulation("").1, simulation("").1);
+        assert_ne!(first.producer, second.producer);
+        assert_ne!(first.seed, second.seed);
+    }
+
+    #[test]
+    fn humane_units() {
+        let (schedule, ..) = simulation("--rate 1.5M/s --count 2M --duration 1m30s --profile spike:times=3");
+        assert_eq!(schedule.rate_per_second, 1_500_000);
+        assert_eq!(schedule.count, Some(2_000_000));
+        assert_eq!(schedule.duration, Some(Duration::from_secs(90)));
+        assert_eq!(simulation("--rate max").0.rate_per_second, 0);
+    }
+
+    #[test]
+    fn impossible_ones_say_what_to_change() {
+        for (args, hint) in [
+            ("--rate max --profile spike", "give one with --rate"),
+            ("--count 0", "at least 1"),
+            ("--duration 0s", "a longer time"),
+            ("--topic a/b", "use up to 249 letters"),
+            ("--report /nowhere/at/all/r.json", "create the folder /nowhere/at/all first"),
+            ("--report /", "a folder"),
+            ("--kafka acks=1", "acks=all"),
+            ("--kafka delivery.report.only.error=true", "every acknowledgement is counted"),
+            ("--kafka transactional.id=x", "not sent in transactions"),
+            ("--rate fast", "expected a number such as"),
+            ("--levels LOUD=1", "expected TRACE, DEBUG"),
+            ("--levels INFO=0", "at least one weight"),
+            ("--services a;b", "letters, digits"),
+            ("--producer a\"b", "letters, digits"),
+            ("--profile saw", "expected steady, ramp, spike or sine"),
+            ("--rate 5 ship x", "cannot be used with"),
+        ] {
+            let error = config(args).expect_err(args);
+            assert!(error.contains(hint), "{args}: {error}");
+        }
+    }
+}

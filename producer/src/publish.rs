@@ -1,0 +1,264 @@
+//! Events into Kafka, with an exact account of each.
+//!
+//! ```text
+//! Batch ─send→ librdkafka's queue ─batches, lz4→ broker
+//!                 ↑ full: wait here       ↓ acknowledged by all in-sync replicas
+//!              Accounts ←──────poll── deliveries
+//! ```
+
+mod accounts;
+mod ranges;
+mod stall;
+mod topic;
+
+pub(crate) use accounts::Accounts;
+
+use crate::batch::Batch;
+use crate::clock::Clock;
+use crate::config::{Config, Impossible};
+use crate::progress::Progress;
+use common::decode::decode;
+use common::shutdown::Shutdown;
+use kafka::produce::{BatchProducer, Deliveries, Event};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use stall::{Notice, Stall};
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+
+/// What librdkafka is told, unless `--kafka` says otherwise.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("client.id", "sluice-producer"),
+    // Acknowledged means: on all in-sync replicas. A repeat after a broken connection is recognised by the broker.
+    ("acks", "all"),
+    ("enable.idempotence", "true"),
+    // lz4 costs less than the bytes it saves on the way and on the broker's disk.
+    ("compression.type", "lz4"),
+    ("linger.ms", "5"),
+    ("batch.num.messages", "10000"),
+    ("batch.size", "1000000"),
+    // Bound the memory, at some 400 bytes a message: below 256 MiB for the process.
+    ("queue.buffering.max.messages", "200000"),
+    ("queue.buffering.max.kbytes", "65536"),
+    // Longer than the restart of a broker; then an event has failed.
+    ("delivery.timeout.ms", "120000"),
+    // Back soon after that restart; the library's own default is 10 s.
+    ("reconnect.backoff.max.ms", "1000"),
+    ("socket.nagle.disable", "true"),
+];
+
+/// How long to wait for room or acknowledgements before looking around.
+const LOOK_AROUND: Duration = Duration::from_millis(50);
+/// How long acknowledgements are waited for after SIGTERM: within the 10 s that Compose gives.
+const DRAIN: Duration = Duration::from_secs(8);
+/// How long the client may take to hand back what it was told to give up.
+const GIVING_UP: Duration = Duration::from_secs(5);
+/// Latencies taken of one delivery, at most; see [`note_latency`].
+const SAMPLES: usize = 64;
+
+/// Sends batches and keeps the accounts.
+pub(crate) struct Publisher {
+    producer: BatchProducer,
+    topic: String,
+    partitions: usize,
+    clock: Clock,
+    shutdown: Shutdown,
+    accounts: Accounts,
+    stall: Stall,
+    progress: Progress,
+    fatal: Option<String>,
+}
+
+impl Publisher {
+    /// Connects and waits for the topic; the clock starts when it is there. None when a shutdown was asked for
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`Impossible`] when librdkafka refuses the configuration; otherwise no broker or no topic.
+    pub(crate) fn connect(
+        config: &Config,
+        shutdown: &Shutdown,
+        progress: Progress,
+    ) -> anyhow::Result<Option<Publisher>> {
+        let topic = config.kafka.topic.clone();
+        let mut producer =
+            BatchProducer::new(&config.kafka.client_config(DEFAULTS), &topic).map_err(impossible)?;
+        let question = topic::Question { brokers: &config.kafka.brokers, topic: &topic, wait: config.wait };
+        let Some(partitions) = topic::partitions(&mut producer, question, shutdown)? else {
+            return Ok(None);
+        };
+        let clock = Clock::start();
+        Ok(Some(Publisher {
+            producer,
+            topic,
+            partitions,
+            clock,
+            shutdown: shutdown.clone(),
+            accounts: Accounts::default(),
+            stall: Stall::new(clock.started()),
+            progress,
+            fatal: None,
+        }))
+    }
+
+    /// The clock of the run.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The topic and its number of partitions.
+    pub(crate) fn topic(&self) -> (&str, usize) {
+        (&self.topic, self.partitions)
+    }
+
+    /// The accounts.
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// Why nothing can be sent any more, if so.
+    pub(crate) fn fatal(&self) -> Option<&str> {
+        self.fatal.as_deref()
+    }
+
+    /// Sends a batch; waits while the client's queue is full. After a shutdown request it stops waiting, and
+    /// what found no room counts as not sent.
+    pub(crate) fn send(&mut self, batch: &Batch) {
+        let mut taken = 0;
+        while taken < batch.len() && self.fatal.is_none() {
+            let sent = self.producer.send(batch.records_from(taken));
+            let upto = taken + sent.taken;
+            self.accounts.sent(sent.taken as u64, batch.payload_bytes(taken..upto));
+            for (index, code) in sent.refused {
+                let index = taken + index;
+                self.accounts.failed(
+                    batch.seq(index),
+                    batch.payload_bytes(index..index + 1),
+                    &code.to_string(),
+                );
+                if code == RDKafkaErrorCode::Fatal {
+                    self.fatal = Some(code.to_string());
+                }
+            }
+            taken = upto;
+            if taken < batch.len() {
+                if self.shutdown.requested() {
+                    return;
+                }
+                self.poll(LOOK_AROUND);
+            }
+        }
+    }
+
+    /// Waits up to `timeout` for news of the broker and takes all there are.
+    pub(crate) fn poll(&mut self, timeout: Duration) {
+        let Publisher { producer, clock, accounts, stall, progress, fatal, .. } = self;
+        producer.poll(timeout, |event| match event {
+            Event::Delivery { error: None, messages } => {
+                let now = clock.now();
+                note_acknowledged(accounts, &messages, now);
+                if let Some(notice) = stall.progress(now) {
+                    say(progress, notice, accounts.in_flight());
+                }
+            }
+            Event::Delivery { error: Some(code), messages } => {
+                note_failed(accounts, &messages, &code.to_string())
+            }
+            Event::Client { reason, fatal: true, .. } => *fatal = Some(reason),
+            Event::Client { code, reason, fatal: false } => {
+                // What follows the complaint about the last of them, and says less.
+                if code != RDKafkaErrorCode::AllBrokersDown {
+                    stall.complaint(in_short(&reason).to_owned());
+                }
+            }
+        });
+        let (now, in_flight) = (clock.now(), accounts.in_flight());
+        if let Some(notice) = stall.check(now, in_flight) {
+            say(progress, notice, in_flight);
+        }
+        progress.update(now, accounts);
+    }
+
+    /// Tells the progress display how many events are due and not taken.
+    pub(crate) fn set_behind(&mut self, events: u64) {
+        self.progress.set_behind(events);
+    }
+
+    /// Waits until the fate of every event is known: at most the client's delivery timeout; after a shutdown
+    /// request some seconds, and then the rest is given up and counts as failed.
+    pub(crate) fn drain(&mut self) {
+        let mut deadline: Option<Instant> = None;
+        while self.accounts.in_flight() > 0 && self.fatal.is_none() {
+            if self.shutdown.requested()
+                && *deadline.get_or_insert_with(|| Instant::now() + DRAIN) <= Instant::now()
+            {
+                break;
+            }
+            self.poll(LOOK_AROUND);
+        }
+        if self.accounts.in_flight() > 0 {
+            self.producer.give_up();
+            let deadline = Instant::now() + GIVING_UP;
+            while self.accounts.in_flight() > 0 && Instant::now() < deadline {
+                self.poll(LOOK_AROUND);
+            }
+        }
+        self.progress.finish();
+    }
+}
+
+/// librdkafka's complaint without the name of its thread and the state of its machine:
+/// `127.0.0.1:9092/bootstrap: Connect to … failed: Connection refused (after 0ms in state CONNECT)`.
+fn in_short(complaint: &str) -> &str {
+    let complaint = complaint.split_once("/bootstrap: ").map_or(complaint, |(_, rest)| rest);
+    complaint.split_once(" (after ").map_or(complaint, |(start, _)| start)
+}
+
+fn impossible(error: KafkaError) -> Impossible {
+    Impossible(match error {
+        KafkaError::ClientConfig(_, reason, key, value) => format!("--kafka {key}={value}: {reason}"),
+        KafkaError::ClientCreation(reason) => format!("librdkafka refuses this configuration: {reason}"),
+        other => format!("librdkafka refuses this configuration: {other}"),
+    })
+}
+
+fn say(progress: &Progress, notice: Notice, in_flight: u64) {
+    let seconds = |micros: u64| micros as f64 / 1e6;
+    progress.suspend(|| match notice {
+        Notice::Waiting { micros, reason } => {
+            warn!("no acknowledgement for {:.1} s ({reason}): {in_flight} events wait", seconds(micros))
+        }
+        Notice::Over { micros } => info!("acknowledgements come again after {:.1} s", seconds(micros)),
+    });
+}
+
+fn note_acknowledged(accounts: &mut Accounts, messages: &Deliveries<'_>, now: u64) {
+    let numbered = |index: usize| messages.number(index).filter(|&number| number > 0);
+    // Sent in order, so the first and the last have the lowest and the highest number.
+    let first = (0..messages.len()).find_map(numbered);
+    let last = (0..messages.len()).rev().find_map(numbered);
+    let seqs = first.zip(last).map(|(first, last)| (first as u64, last as u64));
+    accounts.acknowledged(messages.len() as u64, seqs, now);
+    note_latency(accounts, messages, now);
+}
+
+/// Takes the due time of every n-th event of a delivery, at most [`SAMPLES`], and counts its latency for the
+/// n - 1 that follow it as well. They were due later, so it is never less than the true one, and the largest is
+/// exact. What is read is the event itself, as the broker has it.
+fn note_latency(accounts: &mut Accounts, messages: &Deliveries<'_>, now: u64) {
+    let every = messages.len().div_ceil(SAMPLES).max(1);
+    for index in (0..messages.len()).step_by(every) {
+        let due =
+            messages.payload(index).and_then(|payload| decode(payload).ok()).and_then(|event| event.due);
+        if let Some(due) = due {
+            accounts.latency(now.saturating_sub(due), every.min(messages.len() - index) as u64);
+        }
+    }
+}
+
+fn note_failed(accounts: &mut Accounts, messages: &Deliveries<'_>, reason: &str) {
+    for index in 0..messages.len() {
+        if let (Some(number), Some(payload)) = (messages.number(index), messages.payload(index)) {
+            accounts.failed(number as u64, payload.len() as u64, reason);
+        }
+    }
+}
