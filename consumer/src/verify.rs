@@ -222,7 +222,7 @@ mod tests {
         assert_eq!((summary.events, summary.malformed), (1, 3));
         for (shown, expected) in summary.malformed_shown.iter().zip([
             "logs.txt:2: the payload is empty: ",
-            "logs.txt:3: the payload is not valid JSON: {\\\"a\\\":\\u{7}1",
+            "logs.txt:3: the payload is not valid JSON: {\"a\":\\u{7}1",
             "logs.txt:4: the last line has no newline: {",
         ]) {
             assert!(shown.contains(expected), "{shown}");

@@ -157,7 +157,10 @@ impl Pipeline {
         while ids.iter().any(|id| self.ledger.file(*id) < self.partitions.get(id).map(|p| p.next)) {
             match self.file.done().recv_deadline(deadline) {
                 Ok(done) => self.written(done)?,
-                Err(_) => bail!("the file was not synced within {file_time:?}: the disk hangs"),
+                Err(_) => bail!(
+                    "the file was not checkpointed within {file_time:?}: the disk hangs, or the topic of the \
+                     rejected takes nothing; what is missing is read again at the next start"
+                ),
             }
         }
         let deadline = Instant::now() + redis_time;

@@ -21,7 +21,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use writer::{Block, Done, Durable, FileId, Job, Progress, Writer};
 
-/// A block is handed to the writer once it has this many bytes, sooner when the writer is idle.
+/// A block is handed to the writer once it has this many bytes (fewer if there are many files), sooner when the
+/// writer is idle.
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// Which file a partition's events go to.
@@ -178,8 +179,9 @@ impl FileSink {
     /// `progress` gives and clears what moved on in a file since its last block; it may be empty.
     pub fn flush(&mut self, all: bool, rejected: u64, mut progress: impl FnMut(FileId) -> Vec<Progress>) {
         let any = all || self.in_flight.is_empty();
+        let full_at = BLOCK_BYTES.min(self.config.memory / self.open.len().max(1));
         for (&id, block) in &mut self.open {
-            if block.lines.len() < BLOCK_BYTES && !any {
+            if block.lines.len() < full_at && !any {
                 continue;
             }
             let progress = progress(id);

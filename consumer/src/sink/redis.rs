@@ -67,6 +67,13 @@ impl Front {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(positions);
     }
 
+    /// A claim made at the assignment, as things are now: the partition has grown, and so has the file.
+    fn renew(&self, claim: &Claim, durable: &Durable) -> Claim {
+        let front = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = front.get(&claim.partition).map_or(claim.end, |&next| next.max(claim.end));
+        Claim { end, durable: durable.get(claim.partition), ..claim.clone() }
+    }
+
     fn behind(&self, held: &BTreeMap<i32, i64>) -> i64 {
         let front = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.iter().map(|(p, &next)| (front.get(p).copied().unwrap_or(next) - next).max(0)).sum()
@@ -155,10 +162,7 @@ impl RedisSink {
     ) -> Result<std::convert::Infallible, End> {
         let mut session =
             Session::connect(&self.client, self.keys.clone(), self.names.clone(), self.owner.clone())?;
-        let claims: Vec<Claim> = claims
-            .iter()
-            .map(|claim| Claim { durable: self.durable.get(claim.partition), ..claim.clone() })
-            .collect();
+        let claims: Vec<Claim> = claims.iter().map(|claim| self.front.renew(claim, &self.durable)).collect();
         let claimed = session.claim(&claims)?;
         self.tell_held(&session);
         info!(partitions = claims.len(), "Redis reached, positions claimed");
@@ -365,6 +369,7 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::file::checkpoint::Position;
 
     #[test]
     fn patience_runs_out_and_comes_back() {
@@ -377,6 +382,18 @@ mod tests {
         assert_eq!(patience.left(), Duration::from_millis(10));
         patience.earn(Duration::from_secs(60));
         assert_eq!(patience.left(), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_claim_is_renewed_as_the_partition_grows() {
+        let (front, durable) = (Front::default(), Durable::default());
+        let claim = Claim { partition: 0, start: 5, end: 10, durable: None };
+        assert_eq!(front.renew(&claim, &durable), claim);
+        front.set([(0, 100)].into_iter());
+        durable.set(0, Position { next: 90, ..Position::default() });
+        let renewed = front.renew(&claim, &durable);
+        assert_eq!((renewed.start, renewed.end), (5, 100));
+        assert_eq!(renewed.durable.map(|position| position.next), Some(90));
     }
 
     #[test]

@@ -205,10 +205,16 @@ impl fmt::Display for Summary {
     }
 }
 
-/// A name of somebody's making, safe to print.
-pub(super) fn shown(name: &str, length: usize) -> String {
-    let mut shown: String = name.chars().take(length).flat_map(char::escape_debug).collect();
-    if name.chars().nth(length).is_some() {
+/// Text of somebody's making, safe to print on one line.
+pub(super) fn shown(text: &str, length: usize) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(length) {
+        match c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    if text.chars().nth(length).is_some() {
         shown.push('…');
     }
     shown
@@ -287,6 +293,7 @@ mod tests {
 
     #[test]
     fn names_can_not_forge_the_output() {
+        assert_eq!(shown("{\"é\"}", 40), "{\"é\"}");
         assert_eq!(shown("a\nOK\u{1b}[2J", 40), "a\\nOK\\u{1b}[2J");
         assert_eq!(shown("abcdef", 3), "abc…");
     }

@@ -18,7 +18,9 @@ fn hostile(n: usize) -> Vec<u8> {
         2 => [b"{\"message\":\"".as_slice(), &[0xff, 0xfe, 0x80], b"\"}"].concat(),
         3 => format!("{{\"timestamp\":\"x\",\"level\":\"INFO\",\"message\":\"cut {n}").into_bytes(),
         4 => "[".repeat(200 + n % 1000).into_bytes(),
-        5 => format!("{{\"message\":\"deep {n}\",\"a\":{}1{}}}", "[".repeat(500), "]".repeat(500)).into_bytes(),
+        5 => {
+            format!("{{\"message\":\"deep {n}\",\"a\":{}1{}}}", "[".repeat(500), "]".repeat(500)).into_bytes()
+        }
         6 => format!("{{\"message\":\"one {n}\",\"message\":\"two\"}}").into_bytes(),
         7 => format!("{{\"level\":\"INFO\",\"seq\":{n}}}").into_bytes(),
         8 => format!("{{\"message\":{n}}}").into_bytes(),
@@ -33,11 +35,19 @@ fn hostile(n: usize) -> Vec<u8> {
 /// Good ones, some of them odd.
 fn good(n: usize) -> Vec<u8> {
     match n % 5 {
-        0 => format!("{{\"timestamp\":\"2026-11-22T07:12:19Z\",\"level\":\"INFO\",\"message\":\"seed style {n}\"}}"),
-        1 => format!("{{\"@timestamp\":\"2026-11-22T07:12:19.1+01:00\",\"level\":\"warning\",\"message\":\"m {n}\"}}"),
-        2 => format!("{{\"time\":1763795539267,\"level\":50,\"msg\":\"pino {n}\",\"x\":{}}}", "9".repeat(200)),
+        0 => format!(
+            "{{\"timestamp\":\"2026-11-22T07:12:19Z\",\"level\":\"INFO\",\"message\":\"seed style {n}\"}}"
+        ),
+        1 => format!(
+            "{{\"@timestamp\":\"2026-11-22T07:12:19.1+01:00\",\"level\":\"warning\",\"message\":\"m {n}\"}}"
+        ),
+        2 => {
+            format!("{{\"time\":1763795539267,\"level\":50,\"msg\":\"pino {n}\",\"x\":{}}}", "9".repeat(200))
+        }
         3 => format!("{{\n  \"message\": \"pretty {n}\",\r\n  \"level\": \"ERROR\"\n}}"),
-        _ => format!("{{\"message\":\"grüße ⚙ \\n \\u0000 {n}\",\"level\":\"DEBUG\",\"due\":-1,\"seq\":1e999}}"),
+        _ => format!(
+            "{{\"message\":\"grüße ⚙ \\n \\u0000 {n}\",\"level\":\"DEBUG\",\"due\":-1,\"seq\":1e999}}"
+        ),
     }
     .into_bytes()
 }
@@ -60,7 +70,9 @@ fn every_good_one_arrives_and_every_bad_one_is_kept() {
 
     let expected: Vec<Result<(), Reject>> = payloads
         .iter()
-        .map(|payload| if payload.len() > 1 << 20 { Err(Reject::TooLarge) } else { decode(payload).map(drop) })
+        .map(
+            |payload| if payload.len() > 1 << 20 { Err(Reject::TooLarge) } else { decode(payload).map(drop) },
+        )
         .collect();
     let accepted = expected.iter().filter(|result| result.is_ok()).count();
     assert_eq!(accepted, GOOD + 1, "the good are good and the hostile are not");
@@ -68,7 +80,10 @@ fn every_good_one_arrives_and_every_bad_one_is_kept() {
     let mut consumer = scene.consumer("logs.txt", &[]);
     scene.await_count(accepted as u64);
     wait_until("all rejected events to be in their topic", PATIENCE, || {
-        scene.stack.high_watermarks("logs.rejected").is_ok_and(|ends| ends.iter().sum::<i64>() as usize == HOSTILE + 1)
+        scene
+            .stack
+            .high_watermarks("logs.rejected")
+            .is_ok_and(|ends| ends.iter().sum::<i64>() as usize == HOSTILE + 1)
     })
     .unwrap();
     let metrics = metrics(&consumer);

@@ -66,7 +66,7 @@ impl Scene {
         levels.unwrap_or_default().values().sum()
     }
 
-    /// Waits until Redis has counted exactly so many events.
+    /// Waits until Redis has counted exactly so many events, and lists the newest.
     pub fn await_count(&self, events: u64) {
         let mut seen = 0;
         wait_until("Redis to have counted all events", PATIENCE, || {
@@ -75,6 +75,11 @@ impl Scene {
         })
         .unwrap_or_else(|error| panic!("{error}: {seen} of {events}"));
         assert_eq!(seen, events, "Redis counted more than there is");
+        wait_until("Redis to list the newest events", PATIENCE, || {
+            let listed: Option<u64> = self.stack.redis().ok().and_then(|mut r| r.llen("logs:recent").ok());
+            listed == Some(events.min(100_000))
+        })
+        .unwrap();
     }
 
     /// Ends a consumer as `docker stop` does, and sees that it ended well.
@@ -88,7 +93,7 @@ impl Scene {
     /// Ends a producer's run and sees that the broker took everything.
     pub fn finish(&self, producer: &mut Program) {
         let status = producer.wait(PATIENCE).unwrap();
-        assert!(status.success(), "{status}: {}", producer.stderr());
+        assert!(status.success(), "{status}: {}\n{}", producer.stderr(), producer.stdout());
     }
 
     /// The audit: `verify` finds nothing, and neither does a count that shares no code with it; what Redis
@@ -154,8 +159,7 @@ struct Count {
 }
 
 fn count(files: &[PathBuf]) -> Count {
-    let mut count =
-        Count { lines: 0, doubled: 0, levels: BTreeMap::new(), services: BTreeMap::new() };
+    let mut count = Count { lines: 0, doubled: 0, levels: BTreeMap::new(), services: BTreeMap::new() };
     let mut seen: HashMap<String, HashSet<u64>> = HashMap::new();
     for file in files {
         let text = std::fs::read_to_string(file).unwrap();

@@ -64,7 +64,7 @@ pub struct Claim {
     pub partition: i32,
     /// Where reading started when it was assigned.
     pub start: i64,
-    /// The partition's end at that time; a position beyond it is of another topic of the same name.
+    /// As far as the partition is known to go; a position beyond that is of another topic of the same name.
     pub end: i64,
     /// What is durable in the file.
     pub durable: Option<Position>,
