@@ -3,6 +3,11 @@
 use clap::Args;
 use rdkafka::ClientConfig;
 
+/// A broker that has just started may say for a moment that a topic does not exist (it learns of topics from
+/// the controller). librdkafka then fails everything that is queued for it, unless the topic was first seen less
+/// than this long ago. The longest that works: in microseconds it must fit 31 bits.
+const TOPIC_GRACE: (&str, &str) = ("topic.metadata.propagation.max.ms", "2100000");
+
 /// How to reach Kafka.
 #[derive(Debug, Clone, Args)]
 pub struct KafkaOptions {
@@ -24,6 +29,7 @@ impl KafkaOptions {
     pub fn client_config(&self, defaults: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);
+        config.set(TOPIC_GRACE.0, TOPIC_GRACE.1);
         for &(key, value) in defaults {
             config.set(key, value);
         }

@@ -147,9 +147,7 @@ impl Ship {
             args.max_event_bytes
         );
         for (flag, name) in [("--service", &args.service), ("--host", &args.host)] {
-            let fits = name
-                .as_ref()
-                .is_none_or(|name| (1..=NAME_MAX).contains(&name.len()));
+            let fits = name.as_ref().is_none_or(|name| (1..=NAME_MAX).contains(&name.len()));
             ensure!(fits, "{flag} must be of 1 to {NAME_MAX} bytes");
         }
         ensure!(
@@ -159,11 +157,7 @@ impl Ship {
         let settings = Settings {
             service: args.service.clone(),
             host: args.host.clone(),
-            this_host: if args.host.is_some() {
-                String::new()
-            } else {
-                this_host()?
-            },
+            this_host: if args.host.is_some() { String::new() } else { this_host()? },
             zone: if args.utc { Zone::utc() } else { Zone::Local },
             bounds: Bounds {
                 event_bytes: usize::try_from(args.max_event_bytes)
@@ -171,10 +165,7 @@ impl Ship {
                 producer_bytes: producer.len(),
             },
         };
-        let mut ship = Ship {
-            tail: Tail::new(args.follow),
-            assembler: Assembler::new(settings),
-        };
+        let mut ship = Ship { tail: Tail::new(args.follow), assembler: Assembler::new(settings) };
         for path in &args.files {
             ship.add(path, args)?;
         }
@@ -184,11 +175,7 @@ impl Ship {
     /// Reads on and appends the events that are complete to `out`: one chunk of one input at most, so a batch
     /// stays small. Does not block. `now` is the time of reading.
     pub(crate) fn next_batch(&mut self, now: DateTime<Utc>, out: &mut Vec<ShippedLine>) -> State {
-        match self.tail.poll(&mut Sink {
-            assembler: &mut self.assembler,
-            now,
-            out,
-        }) {
+        match self.tail.poll(&mut Sink { assembler: &mut self.assembler, now, out }) {
             Progress::Read => State::More,
             Progress::Waiting => State::Idle,
             Progress::Ended => State::End,
@@ -202,11 +189,7 @@ impl Ship {
 
     /// Ends the run early: what is unfinished becomes an event as it is.
     pub(crate) fn finish(&mut self, now: DateTime<Utc>, out: &mut Vec<ShippedLine>) {
-        self.tail.finish(&mut Sink {
-            assembler: &mut self.assembler,
-            now,
-            out,
-        });
+        self.tail.finish(&mut Sink { assembler: &mut self.assembler, now, out });
     }
 
     /// What was done so far.
@@ -217,10 +200,7 @@ impl Ship {
     fn add(&mut self, path: &Path, args: &ShipArgs) -> anyhow::Result<()> {
         if is_stdin(path) {
             let stream = self.assembler.stream(None);
-            return self
-                .tail
-                .add_piped(path, std::io::stdin(), stream)
-                .context("cannot read standard input");
+            return self.tail.add_piped(path, std::io::stdin(), stream).context("cannot read standard input");
         }
         let name = path.display();
         let stream = self.assembler.stream(stem(path));
@@ -245,9 +225,7 @@ impl Ship {
             Err(error) => return Err(error).with_context(cannot_read),
         }
         if args.follow {
-            self.tail
-                .add_followed(path, stream, args.from)
-                .with_context(cannot_read)?;
+            self.tail.add_followed(path, stream, args.from).with_context(cannot_read)?;
         } else {
             let file = File::open(path).with_context(cannot_read)?;
             self.tail.add_whole(path, file, stream);
@@ -263,11 +241,7 @@ fn is_stdin(path: &Path) -> bool {
 /// `app` for `/var/log/app.log.1`; the whole name where it begins with its only dot.
 fn stem(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_string_lossy();
-    let stem = name
-        .split('.')
-        .next()
-        .filter(|stem| !stem.is_empty())
-        .unwrap_or(&name);
+    let stem = name.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(&name);
     Some(stem.to_owned())
 }
 
@@ -281,9 +255,7 @@ fn refuse_compressed(path: &Path, file: &File) -> anyhow::Result<()> {
         (b"BZh", "bzcat"),
     ];
     let mut start = [0; 6];
-    let length = file
-        .read_at(&mut start, 0)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let length = file.read_at(&mut start, 0).with_context(|| format!("cannot read {}", path.display()))?;
     match KINDS.iter().find(|(magic, _)| start[..length].starts_with(magic)) {
         Some((_, tool)) => {
             let name = path.display();

@@ -79,22 +79,12 @@ impl ShippedLine {
     /// A text event. `cut`: bytes of its text that are gone already; what exceeds the bounds goes too. Also says
     /// how many are gone in all.
     pub(super) fn text(head: Head, mut message: String, cut: u64, bounds: Bounds) -> (ShippedLine, u64) {
-        let Head {
-            timestamp,
-            level,
-            service,
-            host,
-            mut extra,
-            due,
-        } = head;
+        let Head { timestamp, level, service, host, mut extra, due } = head;
         let fields = service.as_deref().map_or(0, escaped_length) + escaped_length(&host);
-        let extra_length: usize = extra
-            .iter()
-            .map(|(name, value)| name.len() + 4 + value.to_string().len())
-            .sum();
-        let room = bounds
-            .event_bytes
-            .saturating_sub(SKELETON + bounds.producer_bytes + fields + extra_length);
+        let extra_length: usize =
+            extra.iter().map(|(name, value)| name.len() + 4 + value.to_string().len()).sum();
+        let room =
+            bounds.event_bytes.saturating_sub(SKELETON + bounds.producer_bytes + fields + extra_length);
         let kept = fitting(&message, room);
         let cut = cut + (message.len() - kept) as u64;
         message.truncate(kept);
@@ -113,13 +103,7 @@ impl ShippedLine {
             message,
             extra,
         };
-        (
-            ShippedLine {
-                due,
-                body: Body::Text(event),
-            },
-            cut,
-        )
+        (ShippedLine { due, body: Body::Text(event) }, cut)
     }
 
     /// A JSON line that is an event as it stands and fits the bounds; `service` and `host` are for those that
@@ -141,13 +125,7 @@ impl ShippedLine {
         if line.len() + SKELETON + bounds.producer_bytes + fields > bounds.event_bytes {
             return None;
         }
-        let body = Body::Json {
-            line: line.to_owned(),
-            service,
-            add_service,
-            add_host,
-            present,
-        };
+        let body = Body::Json { line: line.to_owned(), service, add_service, add_host, present };
         Some(ShippedLine { due, body })
     }
 
@@ -178,13 +156,7 @@ impl ShippedLine {
                 event.seq = Some(seq);
                 put(out, &event);
             }
-            Body::Json {
-                line,
-                service,
-                add_service,
-                add_host,
-                present,
-            } => {
+            Body::Json { line, service, add_service, add_host, present } => {
                 // Never an empty object: without a message it would not have been kept.
                 out.extend_from_slice(line.strip_suffix('}').unwrap_or(&line).as_bytes());
                 if let Some(service) = service.filter(|_| add_service) {
@@ -247,10 +219,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const BOUNDS: Bounds = Bounds {
-        event_bytes: 16 << 10,
-        producer_bytes: 8,
-    };
+    const BOUNDS: Bounds = Bounds { event_bytes: 16 << 10, producer_bytes: 8 };
 
     fn head() -> Head {
         Head {
@@ -306,10 +275,7 @@ mod tests {
         assert!(kept.has_identity());
         assert_eq!(encode(kept), whole);
         // Half an identity is not completed with a half of another.
-        for half in [
-            "{\"message\":\"m\",\"seq\":\"x\"}",
-            "{\"message\":\"m\",\"\\u0070roducer\":null}",
-        ] {
+        for half in ["{\"message\":\"m\",\"seq\":\"x\"}", "{\"message\":\"m\",\"\\u0070roducer\":null}"] {
             let kept = json(half).unwrap();
             assert!(kept.has_identity());
             assert!(encode(kept).ends_with(",\"service\":\"api\",\"host\":\"web1\",\"due\":5}"));
@@ -328,13 +294,7 @@ mod tests {
         ] {
             assert_eq!(json(line), None, "{line}");
         }
-        assert_eq!(
-            json(&format!(
-                "{{\"message\":\"{}\"}}",
-                "x".repeat(BOUNDS.event_bytes - 100)
-            )),
-            None
-        );
+        assert_eq!(json(&format!("{{\"message\":\"{}\"}}", "x".repeat(BOUNDS.event_bytes - 100))), None);
     }
 
     proptest! {

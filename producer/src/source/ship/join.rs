@@ -103,11 +103,7 @@ impl<H> Joiner<H> {
         now: DateTime<Utc>,
     ) -> Option<Joined<H>> {
         let kept = line.floor_char_boundary(self.limits.bytes);
-        let joined = Joined {
-            head,
-            text: line[..kept].to_owned(),
-            cut: cut + (line.len() - kept) as u64,
-        };
+        let joined = Joined { head, text: line[..kept].to_owned(), cut: cut + (line.len() - kept) as u64 };
         let mut open = Open {
             joined,
             opening,
@@ -136,9 +132,7 @@ impl<H> Joiner<H> {
     /// Gives the open event up if nothing was added to it for `idle`.
     pub(super) fn release_idle(&mut self, now: DateTime<Utc>, idle: TimeDelta) -> Option<Joined<H>> {
         // `abs`: a clock set back must not hold an event.
-        self.open
-            .take_if(|open| (now - open.last_read).abs() >= idle)
-            .map(|open| open.joined)
+        self.open.take_if(|open| (now - open.last_read).abs() >= idle).map(|open| open.joined)
     }
 }
 
@@ -190,12 +184,8 @@ fn is_java_trace(line: &str) -> bool {
 fn is_exception(line: &str) -> bool {
     let name = line.split([':', ' ']).next().unwrap_or(line);
     name.contains('.')
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._$".contains(&b))
-        && ["Exception", "Error", "Throwable"]
-            .iter()
-            .any(|end| name.ends_with(end))
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._$".contains(&b))
+        && ["Exception", "Error", "Throwable"].iter().any(|end| name.ends_with(end))
 }
 
 #[cfg(test)]
@@ -233,13 +223,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str) {
         let expected: Vec<&str> = text.split("\n===\n").collect();
-        let events = join_within(
-            Limits {
-                lines: 1000,
-                bytes: 1 << 20,
-            },
-            &text.replace("\n===\n", "\n"),
-        );
+        let events = join_within(Limits { lines: 1000, bytes: 1 << 20 }, &text.replace("\n===\n", "\n"));
         let texts: Vec<&str> = events.iter().map(|(text, _)| text.as_str()).collect();
         assert_eq!(texts, expected);
     }
@@ -322,9 +306,7 @@ mod tests {
         joiner.open((), "1 a", Opening::Timed, 0, START);
         joiner.add(" b", 0, START + idle);
         assert_eq!(joiner.release_idle(START + idle + idle / 2, idle), None);
-        let released = joiner
-            .release_idle(START + idle + idle, idle)
-            .map(|joined| joined.text);
+        let released = joiner.release_idle(START + idle + idle, idle).map(|joined| joined.text);
         assert_eq!(released.as_deref(), Some("1 a\n b"));
         assert_eq!(joiner.release_idle(START + idle * 9, idle), None);
     }

@@ -23,11 +23,7 @@ pub(super) struct Line<'a> {
 impl LineSplitter {
     /// Lines of at most `limit` bytes.
     pub(super) fn new(limit: usize) -> LineSplitter {
-        LineSplitter {
-            partial: Vec::new(),
-            cut: 0,
-            limit,
-        }
+        LineSplitter { partial: Vec::new(), cut: 0, limit }
     }
 
     /// Hands over every line that ends in `chunk`; the rest is kept.
@@ -35,10 +31,7 @@ impl LineSplitter {
         while let Some(end) = memchr(b'\n', chunk) {
             let (line, rest) = (&chunk[..end], &chunk[end + 1..]);
             if self.is_empty() && line.len() <= self.limit {
-                each(Line {
-                    bytes: without_return(line),
-                    cut: 0,
-                });
+                each(Line { bytes: without_return(line), cut: 0 });
             } else {
                 self.keep(line);
                 self.hand_over(without_return, &mut each);
@@ -57,11 +50,7 @@ impl LineSplitter {
 
     fn hand_over(&mut self, trim: fn(&[u8]) -> &[u8], mut each: impl FnMut(Line<'_>)) {
         // Behind a cut the last byte kept is not the line's last.
-        let bytes = if self.cut == 0 {
-            trim(&self.partial)
-        } else {
-            &self.partial
-        };
+        let bytes = if self.cut == 0 { trim(&self.partial) } else { &self.partial };
         each(Line { bytes, cut: self.cut });
         self.partial.clear();
         self.cut = 0;
@@ -108,10 +97,7 @@ mod tests {
 
     #[test]
     fn a_long_line_is_cut_and_says_by_how_much() {
-        assert_eq!(
-            split(3, &[b"abcdef\nxy\n"]),
-            [(b"abc".to_vec(), 3), (b"xy".to_vec(), 0)]
-        );
+        assert_eq!(split(3, &[b"abcdef\nxy\n"]), [(b"abc".to_vec(), 3), (b"xy".to_vec(), 0)]);
         assert_eq!(split(3, &[b"ab", b"cd", b"ef"]), [(b"abc".to_vec(), 3)]);
     }
 

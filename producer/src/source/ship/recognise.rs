@@ -40,13 +40,8 @@ pub(crate) struct Recognised<'a> {
 }
 
 /// Labels that stand before the time in logs of Debian's package tools; the line is kept whole.
-const LABELS: [&str; 5] = [
-    "Start-Date: ",
-    "End-Date: ",
-    "Log started: ",
-    "Log ended: ",
-    "update-alternatives ",
-];
+const LABELS: [&str; 5] =
+    ["Start-Date: ", "End-Date: ", "Log started: ", "Log ended: ", "update-alternatives "];
 
 /// Reads one line, without its line end.
 pub(crate) fn recognise<'a>(line: &'a str, clock: &Clock) -> Recognised<'a> {
@@ -56,11 +51,7 @@ pub(crate) fn recognise<'a>(line: &'a str, clock: &Clock) -> Recognised<'a> {
         .or_else(|| whole_line(text, clock))
         .unwrap_or_else(|| {
             let (level, message) = level::alone(text);
-            Recognised {
-                level,
-                message,
-                ..Recognised::default()
-            }
+            Recognised { level, message, ..Recognised::default() }
         });
     if found.message.trim().is_empty() {
         found.message = line; // a prefix and nothing else: that is the text then
@@ -73,10 +64,7 @@ fn with_time<'a>(text: &'a str, clock: &Clock) -> Option<Recognised<'a>> {
     let mut scan = Scan::new(text);
     let bracket = scan.eat_any("[(");
     let stamp = time::stamp(&mut scan, clock)?;
-    let found = Recognised {
-        timestamp: Some(stamp.time),
-        ..Recognised::default()
-    };
+    let found = Recognised { timestamp: Some(stamp.time), ..Recognised::default() };
     let closed = match bracket {
         Some('[') => scan.eat(']').is_some(),
         Some(_) => scan.eat(')').is_some(),
@@ -84,25 +72,13 @@ fn with_time<'a>(text: &'a str, clock: &Clock) -> Option<Recognised<'a>> {
     };
     if !closed {
         // `[2026-11-22 07:12:19,267: INFO/MainProcess] …`: what the bracket holds stays together.
-        return Some(Recognised {
-            level: level::among_fields(scan),
-            message: text,
-            ..found
-        });
+        return Some(Recognised { level: level::among_fields(scan), message: text, ..found });
     }
-    let style = if bracket.is_some() {
-        time::Style::Plain
-    } else {
-        stamp.style
-    };
+    let style = if bracket.is_some() { time::Style::Plain } else { stamp.style };
     match style {
         time::Style::Glog(level) => {
             scan.skip_blanks();
-            Some(Recognised {
-                level: Some(level),
-                message: scan.rest(),
-                ..found
-            })
+            Some(Recognised { level: Some(level), message: scan.rest(), ..found })
         }
         time::Style::Syslog => Some(syslog::after_time(scan, found)),
         time::Style::Offset if level::direct(scan).0.is_none() && syslog::has_tag(scan) => {
@@ -110,14 +86,8 @@ fn with_time<'a>(text: &'a str, clock: &Clock) -> Option<Recognised<'a>> {
         }
         time::Style::Offset | time::Style::Plain => {
             let (level, rest) = level::direct(scan);
-            let level = level
-                .or_else(|| level::among_fields(rest))
-                .or_else(|| logfmt::level(rest.rest()));
-            Some(Recognised {
-                level,
-                message: rest.rest(),
-                ..found
-            })
+            let level = level.or_else(|| level::among_fields(rest)).or_else(|| logfmt::level(rest.rest()));
+            Some(Recognised { level, message: rest.rest(), ..found })
         }
     }
 }
@@ -128,12 +98,7 @@ fn whole_line<'a>(text: &'a str, clock: &Clock) -> Option<Recognised<'a>> {
         .or_else(|| logfmt::read(text, clock))
         .or_else(|| redis(text, clock))
         .or_else(|| labelled(text, clock))?;
-    Some(Recognised {
-        timestamp,
-        level,
-        message: text,
-        ..Recognised::default()
-    })
+    Some(Recognised { timestamp, level, message: text, ..Recognised::default() })
 }
 
 /// Time and level of a line, where it has them.

@@ -86,12 +86,7 @@ impl Sink<'_> {
 
 impl Tail {
     pub(super) fn new(follow: bool) -> Tail {
-        Tail {
-            inputs: Vec::new(),
-            follow,
-            turn: 0,
-            buffer: vec![0; CHUNK].into(),
-        }
+        Tail { inputs: Vec::new(), follow, turn: 0, buffer: vec![0; CHUNK].into() }
     }
 
     /// Adds a regular file, read to its end.
@@ -104,8 +99,7 @@ impl Tail {
     /// # Errors
     /// When it is there and cannot be read.
     pub(super) fn add_followed(&mut self, path: &Path, stream: Stream, begin: Begin) -> std::io::Result<()> {
-        self.inputs
-            .push(Input::Followed(Box::new(Followed::open(path, stream, begin)?)));
+        self.inputs.push(Input::Followed(Box::new(Followed::open(path, stream, begin)?)));
         Ok(())
     }
 
@@ -147,11 +141,7 @@ impl Tail {
                 Progress::Waiting => self.turn += 1,
             }
         }
-        if self.inputs.is_empty() {
-            Progress::Ended
-        } else {
-            Progress::Waiting
-        }
+        if self.inputs.is_empty() { Progress::Ended } else { Progress::Waiting }
     }
 
     /// Waits for something to read, at most `at_most`. Followed files are looked at every 100 ms at least.

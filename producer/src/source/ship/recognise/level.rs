@@ -29,19 +29,14 @@ pub(super) fn among_fields(mut scan: Scan<'_>) -> Option<Level> {
             return Some(level);
         }
         if let Some(inside) = group(&mut scan) {
-            if let Some(level) = inside
-                .split_once(':')
-                .and_then(|(_, level)| Level::from_name(level))
-            {
+            if let Some(level) = inside.split_once(':').and_then(|(_, level)| Level::from_name(level)) {
                 return Some(level);
             }
             continue;
         }
         let word = scan.word()?;
-        if let Some(level) = word
-            .strip_suffix(':')
-            .and_then(|word| word.rsplit_once('.'))
-            .and_then(capital_name)
+        if let Some(level) =
+            word.strip_suffix(':').and_then(|word| word.rsplit_once('.')).and_then(capital_name)
         {
             return Some(level);
         }
@@ -82,14 +77,9 @@ pub(super) fn alone(text: &str) -> (Option<Level>, &str) {
 
 /// Without a time beside it, only the names that are hardly anything else.
 fn usual_name(word: &str) -> Option<Level> {
-    const USUAL: [&str; 10] = [
-        "trace", "debug", "info", "notice", "warn", "warning", "error", "severe", "fatal", "critical",
-    ];
-    USUAL
-        .iter()
-        .any(|name| name.eq_ignore_ascii_case(word))
-        .then(|| Level::from_name(word))
-        .flatten()
+    const USUAL: [&str; 10] =
+        ["trace", "debug", "info", "notice", "warn", "warning", "error", "severe", "fatal", "critical"];
+    USUAL.iter().any(|name| name.eq_ignore_ascii_case(word)).then(|| Level::from_name(word)).flatten()
 }
 
 /// `[INFO]`, `[ warn ]`, `<info>`, `(ERROR)`.
@@ -140,10 +130,7 @@ fn capitals(scan: &mut Scan<'_>) -> Option<Level> {
 }
 
 fn capital_name((_, word): (&str, &str)) -> Option<Level> {
-    word.bytes()
-        .all(|b| b.is_ascii_uppercase())
-        .then(|| Level::from_name(word))
-        .flatten()
+    word.bytes().all(|b| b.is_ascii_uppercase()).then(|| Level::from_name(word)).flatten()
 }
 
 fn letters(scan: Scan<'_>) -> &str {

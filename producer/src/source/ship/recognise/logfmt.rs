@@ -43,16 +43,9 @@ pub(super) fn level(text: &str) -> Option<Level> {
 fn pair<'a>(scan: &mut Scan<'a>) -> Option<(&'a str, &'a str)> {
     scan.skip_blanks();
     let text = scan.rest();
-    let length = text
-        .bytes()
-        .take_while(|b| b.is_ascii_alphanumeric() || b"-._@/".contains(b))
-        .count();
+    let length = text.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-._@/".contains(b)).count();
     *scan = Scan::new(&text[length..]);
     scan.eat('=').filter(|()| length > 0)?;
-    let value = if scan.peek() == Some('"') {
-        scan.quoted()?
-    } else {
-        scan.word().unwrap_or("")
-    };
+    let value = if scan.peek() == Some('"') { scan.quoted()? } else { scan.word().unwrap_or("") };
     Some((&text[..length], value))
 }

@@ -23,25 +23,16 @@ pub(super) fn with_priority<'a>(text: &'a str, clock: &Clock) -> Option<Recognis
         let mut ahead = scan;
         match time::stamp(&mut ahead, clock) {
             Some(stamp) => {
-                let found = Recognised {
-                    timestamp: Some(stamp.time),
-                    ..Recognised::default()
-                };
+                let found = Recognised { timestamp: Some(stamp.time), ..Recognised::default() };
                 match stamp.style {
                     Style::Syslog | Style::Offset => after_time(ahead, found),
                     Style::Glog(_) | Style::Plain => {
                         ahead.skip_blanks();
-                        Recognised {
-                            message: ahead.rest(),
-                            ..found
-                        }
+                        Recognised { message: ahead.rest(), ..found }
                     }
                 }
             }
-            None => Recognised {
-                message: scan.rest(),
-                ..Recognised::default()
-            },
+            None => Recognised { message: scan.rest(), ..Recognised::default() },
         }
     });
     found.level = Level::from_number(priority % 8);
@@ -81,14 +72,7 @@ fn rfc5424<'a>(mut scan: Scan<'a>, clock: &Clock) -> Option<Recognised<'a>> {
         scan.skip_blanks();
     }
     let message = scan.rest().strip_prefix('\u{feff}').unwrap_or(scan.rest());
-    Some(Recognised {
-        timestamp,
-        host,
-        service,
-        message,
-        extra,
-        level: None,
-    })
+    Some(Recognised { timestamp, host, service, message, extra, level: None })
 }
 
 /// Takes `[id name="value" …][…]`; in a value `\` escapes.
@@ -114,9 +98,7 @@ pub(super) fn after_time<'a>(mut scan: Scan<'a>, mut found: Recognised<'a>) -> R
     scan.skip_blanks();
     if tag(&mut scan.clone()).is_none() {
         let mut ahead = scan;
-        let host = ahead
-            .word()
-            .filter(|word| word.len() <= NAME_MAX && is_host(word));
+        let host = ahead.word().filter(|word| word.len() <= NAME_MAX && is_host(word));
         if host.is_some() && ahead.skip_blanks() > 0 {
             found.host = host;
             scan = ahead;
@@ -141,19 +123,14 @@ pub(super) fn has_tag(mut scan: Scan<'_>) -> bool {
 }
 
 fn is_host(word: &str) -> bool {
-    word.bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"-._:/@%".contains(&b))
-        && !word.ends_with(':')
+    word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:/@%".contains(&b)) && !word.ends_with(':')
 }
 
 /// Takes `program: ` or `program[123]: `.
 fn tag<'a>(scan: &mut Scan<'a>) -> Option<(&'a str, Option<&'a str>)> {
     let mut ahead = *scan;
     let text = ahead.rest();
-    let length = text
-        .bytes()
-        .take_while(|b| b.is_ascii_alphanumeric() || b"-._/@+".contains(b))
-        .count();
+    let length = text.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-._/@+".contains(b)).count();
     if length == 0 || length > NAME_MAX {
         return None;
     }

@@ -38,10 +38,7 @@ impl Zone {
                 .earliest()
                 .or_else(|| Some(Local.from_local_datetime(&(local - HOUR)).earliest()? + HOUR))
                 .map(|time| time.to_utc()),
-            Zone::Fixed(offset) => offset
-                .from_local_datetime(&local)
-                .single()
-                .map(|time| time.to_utc()),
+            Zone::Fixed(offset) => offset.from_local_datetime(&local).single().map(|time| time.to_utc()),
         }
     }
 
@@ -58,9 +55,8 @@ const HOUR: Duration = Duration::hours(1);
 /// Clocks differ: a time without year or day may lie this far ahead of now.
 const AHEAD: Duration = Duration::hours(12);
 
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /// A time, and what its form says of the rest of the line.
@@ -85,16 +81,8 @@ pub(super) enum Style {
 
 /// Takes a time; takes nothing when there is none.
 pub(super) fn stamp(scan: &mut Scan<'_>, clock: &Clock) -> Option<Stamp> {
-    const FORMS: [fn(&mut Scan<'_>, &Clock) -> Option<Stamp>; 8] = [
-        iso,
-        syslog,
-        day_first,
-        weekday_first,
-        short_year,
-        glog,
-        epoch,
-        time_only,
-    ];
+    const FORMS: [fn(&mut Scan<'_>, &Clock) -> Option<Stamp>; 8] =
+        [iso, syslog, day_first, weekday_first, short_year, glog, epoch, time_only];
     FORMS.into_iter().find_map(|form| {
         let mut ahead = *scan;
         let stamp = form(&mut ahead, clock)?;
@@ -104,10 +92,7 @@ pub(super) fn stamp(scan: &mut Scan<'_>, clock: &Clock) -> Option<Stamp> {
 }
 
 fn plain(time: DateTime<Utc>) -> Stamp {
-    Stamp {
-        time,
-        style: Style::Plain,
-    }
+    Stamp { time, style: Style::Plain }
 }
 
 /// `2026-11-22T07:12:19.267847Z`, `2026-11-22 07:12:19,267`, `2026/11/22 07:12:19`, with or without offset.
@@ -123,10 +108,7 @@ fn iso(scan: &mut Scan<'_>, clock: &Clock) -> Option<Stamp> {
     }
     let local = at(date(year, month, day)?, time_of_day(scan)?)?;
     let (time, numeric) = zoned(scan, clock, local)?;
-    Some(Stamp {
-        time,
-        style: if t && numeric { Style::Offset } else { Style::Plain },
-    })
+    Some(Stamp { time, style: if t && numeric { Style::Offset } else { Style::Plain } })
 }
 
 /// `Nov 22 07:12:19`, `Nov  2 07:12:19.267`; `Nov 22 2026 07:12:19`.
@@ -146,10 +128,7 @@ fn syslog(scan: &mut Scan<'_>, clock: &Clock) -> Option<Stamp> {
         Some(year) => clock.zone.to_utc(at(date(year, month, day)?, clock_time)?)?,
         None => without_year(clock, month, day, clock_time)?,
     };
-    Some(Stamp {
-        time,
-        style: Style::Syslog,
-    })
+    Some(Stamp { time, style: Style::Syslog })
 }
 
 /// `22/Nov/2026:07:12:19 +0000` (access logs), `22-Nov-2026 07:12:19.267` (Tomcat), `22 Nov 2026 07:12:19.267`
@@ -177,9 +156,7 @@ fn weekday_first(scan: &mut Scan<'_>, clock: &Clock) -> Option<Stamp> {
     let clock_time = time_of_day(scan)?;
     scan.eat(' ')?;
     let year = scan.number(4..=4)?;
-    Some(plain(
-        clock.zone.to_utc(at(date(year, month, day)?, clock_time)?)?,
-    ))
+    Some(plain(clock.zone.to_utc(at(date(year, month, day)?, clock_time)?)?))
 }
 
 /// `26/11/22 07:12:19`: Spark.
@@ -205,10 +182,7 @@ fn glog(scan: &mut Scan<'_>, clock: &Clock) -> Option<Stamp> {
     let day = scan.number(4..=4)?;
     scan.eat(' ')?;
     let clock_time = time_of_day(scan)?;
-    Some(Stamp {
-        time: without_year(clock, day / 100, day % 100, clock_time)?,
-        style: Style::Glog(level),
-    })
+    Some(Stamp { time: without_year(clock, day / 100, day % 100, clock_time)?, style: Style::Glog(level) })
 }
 
 /// `1795331539`, `1795331539.267` (s) or `1795331539267` (ms): from 2001 to 2100, and nothing glued to it.
@@ -218,14 +192,8 @@ fn epoch(scan: &mut Scan<'_>, _: &Clock) -> Option<Stamp> {
     let time = if let Some(millis) = ahead.number(13..=13) {
         DateTime::from_timestamp_millis(millis).filter(|_| SECONDS.contains(&(millis / 1000)))?
     } else {
-        let seconds = ahead
-            .number(10..=10)
-            .filter(|seconds| SECONDS.contains(seconds))?;
-        let micros = if ahead.peek() == Some('.') {
-            fraction(&mut ahead)?
-        } else {
-            0
-        };
+        let seconds = ahead.number(10..=10).filter(|seconds| SECONDS.contains(seconds))?;
+        let micros = if ahead.peek() == Some('.') { fraction(&mut ahead)? } else { 0 };
         DateTime::from_timestamp_micros(seconds * 1_000_000 + micros)?
     };
     if !ahead.at_gap() && ahead.peek() != Some(']') {
@@ -278,16 +246,9 @@ fn time_of_day(scan: &mut Scan<'_>) -> Option<DayTime> {
     if micros > 0 || ahead.rest().len() < scan.rest().len() {
         *scan = ahead;
     }
-    let (second, leap) = if second == 60 {
-        (59, Duration::seconds(1))
-    } else {
-        (second, Duration::zero())
-    };
+    let (second, leap) = if second == 60 { (59, Duration::seconds(1)) } else { (second, Duration::zero()) };
     let part = |n: i64| u32::try_from(n).ok();
-    Some((
-        NaiveTime::from_hms_micro_opt(part(hour)?, part(minute)?, part(second)?, part(micros)?)?,
-        leap,
-    ))
+    Some((NaiveTime::from_hms_micro_opt(part(hour)?, part(minute)?, part(second)?, part(micros)?)?, leap))
 }
 
 /// `.267847` or `,267` in µs; takes nothing when no digit follows the mark.
@@ -295,10 +256,7 @@ fn fraction(scan: &mut Scan<'_>) -> Option<i64> {
     let mut ahead = *scan;
     ahead.eat_any(".,")?;
     let digits = ahead.rest().bytes().take_while(u8::is_ascii_digit).count();
-    let number = ahead
-        .rest()
-        .get(..digits.min(6))
-        .filter(|number| !number.is_empty())?;
+    let number = ahead.rest().get(..digits.min(6)).filter(|number| !number.is_empty())?;
     let micros = number.parse::<i64>().ok()? * 10_i64.pow(6 - u32::try_from(number.len()).ok()?);
     *scan = Scan::new(&ahead.rest()[digits..]);
     Some(micros)
@@ -310,15 +268,9 @@ fn zoned(scan: &mut Scan<'_>, clock: &Clock, local: NaiveDateTime) -> Option<(Da
     let mut ahead = *scan;
     let glued = ahead.skip_blanks() == 0;
     if let Some(seconds) = offset(&mut ahead, glued).or_else(|| named_utc(&mut ahead)) {
-        let numeric = scan
-            .rest()
-            .trim_start_matches([' ', '\t'])
-            .starts_with(['+', '-']);
+        let numeric = scan.rest().trim_start_matches([' ', '\t']).starts_with(['+', '-']);
         *scan = ahead;
-        return Some((
-            local.checked_sub_signed(Duration::seconds(seconds))?.and_utc(),
-            numeric,
-        ));
+        return Some((local.checked_sub_signed(Duration::seconds(seconds))?.and_utc(), numeric));
     }
     Some((clock.zone.to_utc(local)?, false))
 }
@@ -346,9 +298,7 @@ fn offset(scan: &mut Scan<'_>, glued: bool) -> Option<i64> {
 }
 
 fn named_utc(scan: &mut Scan<'_>) -> Option<i64> {
-    let rest = ["Z", "z", "UTC", "GMT"]
-        .iter()
-        .find_map(|name| scan.rest().strip_prefix(name))?;
+    let rest = ["Z", "z", "UTC", "GMT"].iter().find_map(|name| scan.rest().strip_prefix(name))?;
     if rest.starts_with(|c: char| c.is_alphanumeric()) {
         return None;
     }
@@ -368,11 +318,7 @@ fn name(scan: &mut Scan<'_>, names: &[&str]) -> Option<usize> {
 }
 
 fn date(year: i64, month: i64, day: i64) -> Option<NaiveDate> {
-    NaiveDate::from_ymd_opt(
-        i32::try_from(year).ok()?,
-        u32::try_from(month).ok()?,
-        u32::try_from(day).ok()?,
-    )
+    NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, u32::try_from(month).ok()?, u32::try_from(day).ok()?)
 }
 
 fn at(day: NaiveDate, (time, leap): DayTime) -> Option<NaiveDateTime> {

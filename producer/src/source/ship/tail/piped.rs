@@ -24,15 +24,8 @@ pub(super) struct Piped {
 impl Piped {
     pub(super) fn start(path: &Path, from: impl Read + Send + 'static, stream: Stream) -> io::Result<Piped> {
         let (sender, chunks) = sync_channel(CHUNKS);
-        std::thread::Builder::new()
-            .name("pipe".into())
-            .spawn(move || forward(from, &sender))?;
-        Ok(Piped {
-            path: path.to_owned(),
-            stream,
-            chunks,
-            arrived: None,
-        })
+        std::thread::Builder::new().name("pipe".into()).spawn(move || forward(from, &sender))?;
+        Ok(Piped { path: path.to_owned(), stream, chunks, arrived: None })
     }
 
     pub(super) fn poll(&mut self, sink: &mut Sink<'_>) -> Progress {

@@ -25,21 +25,13 @@ pub(super) struct FileId {
 
 impl FileId {
     pub(super) fn of(metadata: &Metadata) -> FileId {
-        FileId {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        }
+        FileId { device: metadata.dev(), inode: metadata.ino() }
     }
 }
 
 impl Reader {
     pub(super) fn new(path: &Path, file: File, stream: Stream) -> Reader {
-        Reader {
-            path: path.to_owned(),
-            file,
-            stream,
-            offset: 0,
-        }
+        Reader { path: path.to_owned(), file, stream, offset: 0 }
     }
 
     pub(super) fn id(&self) -> io::Result<FileId> {
@@ -56,9 +48,7 @@ impl Reader {
                 let block = &mut buffer[..length as usize];
                 self.file.read_exact_at(block, end - length)?;
                 if let Some(newline) = memrchr(b'\n', block) {
-                    self.offset = self
-                        .file
-                        .seek(SeekFrom::Start(end - length + newline as u64 + 1))?;
+                    self.offset = self.file.seek(SeekFrom::Start(end - length + newline as u64 + 1))?;
                     return Ok(());
                 }
                 end -= length;
