@@ -40,7 +40,7 @@ lint: setup ## formatting, clippy, licences and sources of dependencies
 
 bench: setup ## figures: throughput, CPU by process, latency, memory
 	cargo build --release --workspace
-	cargo bench --workspace
+	@target/release/harness bench
 
 clean: ## remove builds, servers and their data
 	@if [ -x target/release/harness ]; then target/release/harness down; fi

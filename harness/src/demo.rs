@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use crate::keep;
+use crate::{http, keep};
 use watch::Watch;
 
 /// What `producer` is asked for.
@@ -83,7 +83,7 @@ fn demo(shutdown: &Shutdown) -> Result<ExitCode> {
         &folder,
     )?;
     let deadline = Instant::now() + CONSUMER_WITHIN;
-    while watch::get(metrics, "/readyz").is_none() {
+    while http::get(metrics, "/readyz").is_none() {
         goes_on(&mut consumer, shutdown)?;
         ensure!(
             Instant::now() < deadline,

@@ -1,20 +1,18 @@
 //! What can be seen of the pipeline from outside: the file grows, Redis counts, the lag falls.
 
+use crate::http;
 use anyhow::{Context, Result};
 use common::units::{format_count, format_size};
 use harness::Stack;
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Between two status lines.
 const EVERY: Duration = Duration::from_secs(1);
-
-/// One HTTP exchange over loopback.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Looks at file, Redis and metrics, and prints a line a second.
 pub(super) struct Watch {
@@ -117,22 +115,11 @@ impl Watch {
 
     /// Events between the consumer's positions and the ends of the partitions; none while nobody says.
     fn lag(&self) -> Option<u64> {
-        let page = get(self.metrics, "/metrics")?;
+        let page = http::get(self.metrics, "/metrics")?;
         let partitions = page.lines().filter(|line| line.starts_with("sluice_lag_events{"));
         let lags: Vec<u64> = partitions.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect();
         (!lags.is_empty()).then(|| lags.iter().sum())
     }
-}
-
-/// Body of an HTTP page; none unless the answer is 200.
-pub(super) fn get(address: SocketAddr, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.lines().next()?.contains(" 200 ").then(|| body.to_owned())
 }
 
 /// The end of a file.
