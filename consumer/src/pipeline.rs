@@ -19,7 +19,7 @@ use crate::ledger::Ledger;
 use crate::metrics::{Metrics, PartitionLabel, Stage, StageLabel};
 use crate::sink::dead_letter::{DeadLetters, Rejected};
 use crate::sink::file::FileSink;
-use crate::sink::file::writer::{Done, FileId, Progress};
+use crate::sink::file::writer::{Block, Done, FileId, Progress};
 use crate::sink::redis::Told;
 use crate::sink::redis::feed::RedisFeed;
 use anyhow::bail;
@@ -165,11 +165,13 @@ impl Pipeline {
 
     /// Takes one batch through.
     fn turn(&mut self) {
-        let Pipeline { group, file, redis, dead_letters, services, metrics, dues, .. } = self;
+        let Pipeline { group, file, redis, dead_letters, services, metrics, dues, partitions, .. } = self;
         let batch = group.queue.consume(IDLE_WAIT);
         let fetched = now_micros();
         let mut fed = redis.as_mut().and_then(RedisFeed::batch);
         let (mut taken, mut repeated, mut skipped) = (0_u64, 0_u64, 0_i64);
+        // Messages come in runs of one partition: what belongs to it is looked up once a run.
+        let mut run: Option<(i32, &mut Partition, &mut Block)> = None;
         for item in batch.iter() {
             let message = match item {
                 Item::Message(message) => message,
@@ -178,10 +180,13 @@ impl Pipeline {
                     continue;
                 }
             };
+            if run.as_ref().is_none_or(|(id, ..)| *id != message.partition) {
+                run = partitions
+                    .get_mut(&message.partition)
+                    .map(|partition| (message.partition, partition, file.block(message.partition)));
+            }
             // What still comes of a partition that was given up belongs to its next owner.
-            let Some(partition) = self.partitions.get_mut(&message.partition) else {
-                continue;
-            };
+            let Some((_, partition, block)) = &mut run else { continue };
             if message.offset < partition.next {
                 repeated += 1;
                 continue;
@@ -207,7 +212,6 @@ impl Pipeline {
             };
             let service = event.service.as_deref().map(|name| services.id(name));
             partition.totals.add(event.level, service);
-            let block = file.block(message.partition);
             match self.format {
                 FileFormat::Json => block.push(&single_line(payload), event.due),
                 FileFormat::Text => {

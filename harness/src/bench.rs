@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// Longer than any run takes; only a failure waits so long.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// Between two looks at the consumer's metrics: few enough not to be measured themselves.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Clock ticks a second in `/proc/PID/stat`: fixed at 100 by the kernel's interface to user space (proc(5)).
 const TICKS: f64 = 100.0;
 
@@ -73,13 +76,10 @@ fn measure(args: &Args, order: Order) -> Result<()> {
         Some(consumer) => consumer,
         None => run.consumer()?,
     };
-    wait_until("all events in both sinks", PATIENCE, || {
-        let done = |sink| {
-            let series = format!("sluice_events_out_total{{sink=\"{sink}\"}}");
-            http::metric(run.metrics, &series).is_some_and(|count| count as u64 >= args.events)
-        };
-        done("file") && done("redis")
-    })?;
+    while !(run.has(args.events, "file") && run.has(args.events, "redis")) {
+        ensure!(started.elapsed() < PATIENCE, "not all events arrived: {}", consumer.stderr());
+        std::thread::park_timeout(LOOK);
+    }
     let finished = chrono::Utc::now();
     let mut seconds = started.elapsed().as_secs_f64();
     let mut used = cpu(&run.stack.pids());
@@ -118,6 +118,12 @@ fn measure(args: &Args, order: Order) -> Result<()> {
 }
 
 impl Run {
+    /// Whether a sink has all events by the consumer's own word; `verify` sees later whether that is true.
+    fn has(&self, events: u64, sink: &str) -> bool {
+        let series = format!("sluice_events_out_total{{sink=\"{sink}\"}}");
+        http::metric(self.metrics, &series).is_some_and(|count| count as u64 >= events)
+    }
+
     fn consumer(&self) -> Result<Program> {
         let (brokers, redis) = (self.stack.bootstrap(), self.stack.redis_url());
         let metrics = self.metrics.to_string();

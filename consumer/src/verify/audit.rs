@@ -185,7 +185,7 @@ impl Producer {
             if let Some(to) = to.filter(|&to| to >= from) {
                 ranges.push((from, to));
             }
-            next = present.and_then(|n| n.checked_add(1)).filter(|&n| n <= last);
+            next = present.and_then(|n| n.checked_add(1));
         }
     }
 }
