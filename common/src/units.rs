@@ -25,14 +25,20 @@ pub fn parse_count(text: &str) -> Result<u64, String> {
         return Err(expected());
     }
     let fraction = fraction.trim_end_matches('0');
-    let scale = u32::try_from(fraction.len()).ok().and_then(|n| 10_u64.checked_pow(n)).ok_or_else(expected)?;
+    let scale =
+        u32::try_from(fraction.len()).ok().and_then(|n| 10_u64.checked_pow(n)).ok_or_else(expected)?;
     let whole: u64 = whole.parse().map_err(|_| expected())?;
     let part: u64 = if fraction.is_empty() { 0 } else { fraction.parse().map_err(|_| expected())? };
-    if !(part * (factor % scale.max(1))).is_multiple_of(scale) && (factor < scale || !factor.is_multiple_of(scale)) {
+    if !(part * (factor % scale.max(1))).is_multiple_of(scale)
+        && (factor < scale || !factor.is_multiple_of(scale))
+    {
         return Err(format!("'{text}' is not a whole number"));
     }
     let part = (u128::from(part) * u128::from(factor) / u128::from(scale)) as u64;
-    whole.checked_mul(factor).and_then(|n| n.checked_add(part)).ok_or_else(|| format!("'{text}' is too large"))
+    whole
+        .checked_mul(factor)
+        .and_then(|n| n.checked_add(part))
+        .ok_or_else(|| format!("'{text}' is too large"))
 }
 
 /// Parses a rate in events per second; `0` and `max` both mean "as fast as possible" and give 0.
@@ -85,12 +91,19 @@ mod tests {
 
     #[test]
     fn counts() {
-        for (text, count) in
-            [("0", 0), ("250", 250), ("500k", 500_000), ("1.5M", 1_500_000), ("1_000", 1000), ("2G", 2_000_000_000)]
-        {
+        for (text, count) in [
+            ("0", 0),
+            ("250", 250),
+            ("500k", 500_000),
+            ("1.5M", 1_500_000),
+            ("1_000", 1000),
+            ("2G", 2_000_000_000),
+        ] {
             assert_eq!(parse_count(text), Ok(count), "{text}");
         }
-        for text in ["", "k", "-1", "1.5", "abc", "1.2.3", "99999999999999999999", "99999999999G", ".5k", "1.0001k"] {
+        for text in
+            ["", "k", "-1", "1.5", "abc", "1.2.3", "99999999999999999999", "99999999999G", ".5k", "1.0001k"]
+        {
             assert!(parse_count(text).is_err(), "{text}");
         }
         assert_eq!(parse_count("1.25k"), Ok(1250));

@@ -140,4 +140,7 @@ fn the_example_of_the_contract_takes_the_fast_path() {
     let event = compare(payload).expect("canonical");
     assert_eq!(event.timestamp, Some(1_795_331_539_267_847));
     assert_eq!((event.producer.as_deref(), event.seq), (Some("k3x9qd"), Some(12_345_678)));
+    for other in [&[b" ", &payload[..]].concat(), &[&payload[..], b"\n"].concat()] {
+        assert!(compare(other).is_none(), "white space is the library's");
+    }
 }

@@ -85,6 +85,8 @@ fn too_deep() {
     refused(nested(1_000_000, "[", "]"), Reject::TooDeep);
     refused(r#"{"message":"#.to_owned() + &"[".repeat(200) + &"]".repeat(200) + "}", Reject::TooDeep);
     refused("{\"message\":".repeat(1_000_000), Reject::InvalidJson);
+    // Behind a string that ends with a backslash.
+    refused(nested(MAX_DEPTH, "[", "]").replace("\"m\"", r#""\\""#), Reject::TooDeep);
     // Wide, and brackets inside strings behind escaped quotes, are not deep.
     accepted(format!(r#"{{"message":"m","wide":[{}[]]}}"#, "[],".repeat(10_000)));
     accepted(format!(r#"{{"message":"m","text":"\"{}\\"}}"#, "[".repeat(10_000)));
