@@ -191,7 +191,8 @@ impl Flags {
         if self.redis_recent == 0 {
             return Err("--redis-recent must be at least 1".into());
         }
-        if !is_name(&self.redis_prefix.replace(['{', '}', ':'], "")) {
+        let prefix = &self.redis_prefix;
+        if prefix.len() > 64 || !is_name(&prefix.replace(['{', '}', ':'], "")) {
             return Err("--redis-prefix must be letters, digits and '-_.:{}', at most 64".into());
         }
         let minutes = i64::try_from(self.redis_expiry.as_secs() / 60).unwrap_or(i64::MAX);

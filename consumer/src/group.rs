@@ -14,7 +14,6 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,7 +21,7 @@ use tracing::{debug, warn};
 
 /// Messages a batch, at the most.
 const BATCH: usize = 10_000;
-const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What happens to our share of the partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,17 +59,22 @@ impl ClientContext for Callbacks {
 impl ConsumerContext for Callbacks {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
-        if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            // The receiver lives as long as the consumer.
-            let _ = self.rebalances.send(Rebalance::Assign(partitions));
-        } else if self.closing.load(Ordering::Relaxed) {
-            // All is settled already; librdkafka only waits for the word.
-            if let Err(error) = consumer.incremental_unassign(list) {
-                debug!(%error, "giving up the last partitions");
+        let assign = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::Relaxed) {
+            // All is settled already, and nothing is taken on; librdkafka only waits for the word.
+            let answer = if assign {
+                consumer.incremental_assign(&TopicPartitionList::new())
+            } else {
+                consumer.incremental_unassign(list)
+            };
+            if let Err(error) = answer {
+                debug!(%error, "answering the last rebalance");
             }
-        } else {
-            let _ = self.rebalances.send(Rebalance::Revoke(partitions));
+            return;
         }
+        let rebalance = if assign { Rebalance::Assign(partitions) } else { Rebalance::Revoke(partitions) };
+        // The receiver lives as long as the consumer.
+        let _ = self.rebalances.send(rebalance);
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
@@ -123,6 +127,7 @@ impl Group {
             );
         }
         let kilobytes = (queue_bytes >> 10).max(1024).to_string();
+        let fetch_bytes = (queue_bytes / 4).max(1 << 20).to_string();
         let mut defaults = vec![
             ("group.id", group),
             ("client.id", client_id),
@@ -134,7 +139,11 @@ impl Group {
             ("heartbeat.interval.ms", "2000"),
             ("queued.max.messages.kbytes", &kilobytes),
             ("queued.min.messages", "100000"),
-            ("fetch.min.bytes", "1"),
+            // Many small fetches cost the broker more than the events do: under load it gathers this much, and
+            // never waits for longer than the next line says.
+            ("fetch.min.bytes", "131072"),
+            ("fetch.max.bytes", &fetch_bytes),
+            ("fetch.message.max.bytes", "1048576"),
             ("fetch.wait.max.ms", "10"),
             ("fetch.queue.backoff.ms", "1"),
             ("topic.metadata.refresh.interval.ms", "30000"),
@@ -180,29 +189,21 @@ impl Group {
         }
     }
 
-    /// Asks Kafka about partitions.
+    /// Asks Kafka about a partition.
     ///
     /// # Errors
     /// When the broker does not answer in time.
-    pub fn offsets(&self, partitions: &[i32]) -> KafkaResult<BTreeMap<i32, PartitionOffsets>> {
+    pub fn offsets(&self, partition: i32) -> KafkaResult<PartitionOffsets> {
         let mut list = TopicPartitionList::new();
-        for &partition in partitions {
-            list.add_partition(&self.topic, partition);
-        }
+        list.add_partition(&self.topic, partition);
         let committed = self.consumer.committed_offsets(list, ASK_TIMEOUT)?;
-        partitions
-            .iter()
-            .map(|&partition| {
-                let (low, high) = self.consumer.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT)?;
-                let committed = committed.find_partition(&self.topic, partition).and_then(|element| {
-                    match element.offset() {
-                        Offset::Offset(offset) => Some(offset),
-                        _ => None,
-                    }
-                });
-                Ok((partition, PartitionOffsets { committed, low, high }))
-            })
-            .collect()
+        let (low, high) = self.consumer.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT)?;
+        let committed = committed.find_partition(&self.topic, partition).map(|element| element.offset());
+        let committed = match committed {
+            Some(Offset::Offset(offset)) => Some(offset),
+            _ => None,
+        };
+        Ok(PartitionOffsets { committed, low, high })
     }
 
     /// The offset after a partition's last message, as of the last fetch.
@@ -265,8 +266,11 @@ impl Drop for Group {
     fn drop(&mut self) {
         self.consumer.context().closing.store(true, Ordering::Relaxed);
         // Answers a rebalance that may still wait for its answer; closing would wait for it forever.
-        if let Err(error) = self.consumer.unassign() {
-            debug!(%error, "giving up all partitions");
+        let nothing = TopicPartitionList::new();
+        let answers =
+            [self.consumer.incremental_assign(&nothing), self.consumer.incremental_unassign(&nothing)];
+        for error in answers.into_iter().filter_map(Result::err) {
+            debug!(%error, "answering the last rebalance");
         }
         // The consumer closes, and waits for that, as its last handle is dropped, after the queue.
     }

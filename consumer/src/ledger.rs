@@ -59,20 +59,25 @@ impl Ledger {
         self.partitions.get(&partition).map(|entry| entry.redis)
     }
 
-    /// What may be committed and was not yet: the smallest position among the sinks that keep up. Counts as
-    /// committed from now on; never goes back.
-    pub fn take_committable(&mut self) -> Vec<(i32, i64)> {
-        let redis_attached = self.redis_attached;
+    /// What may be committed: the smallest position among the sinks that keep up, never less than before.
+    pub fn committable(&self) -> Vec<(i32, i64)> {
         self.partitions
-            .iter_mut()
-            .filter_map(|(&partition, entry)| {
-                let position = if redis_attached { entry.file.min(entry.redis) } else { entry.file };
-                (position > entry.committed).then(|| {
-                    entry.committed = position;
-                    (partition, position)
-                })
+            .iter()
+            .map(|(&partition, entry)| {
+                let position = if self.redis_attached { entry.file.min(entry.redis) } else { entry.file };
+                (partition, position.max(entry.committed))
             })
             .collect()
+    }
+
+    /// The same, of what was not taken before; it counts as committed from now on.
+    pub fn take_committable(&mut self) -> Vec<(i32, i64)> {
+        let mut positions = self.committable();
+        positions.retain(|(partition, position)| {
+            let entry = self.partitions.get_mut(partition).expect("it was just listed");
+            std::mem::replace(&mut entry.committed, *position) < *position
+        });
+        positions
     }
 }
 
@@ -149,6 +154,8 @@ mod tests {
                             committed.insert(p, position);
                         }
                         prop_assert_eq!(ledger.take_committable(), vec![]);
+                        let all: BTreeMap<i32, i64> = ledger.committable().into_iter().collect();
+                        prop_assert!(all.iter().all(|(p, position)| committed[p] == *position));
                     }
                 }
             }

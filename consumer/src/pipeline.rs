@@ -154,7 +154,7 @@ impl Pipeline {
             if self.committed.elapsed() >= COMMIT_INTERVAL {
                 self.every_second();
             }
-            if self.file.has_room() {
+            if self.file.has_room() && self.dead_letters.has_room() {
                 self.turn();
             } else if let Ok(done) = self.file.done().recv_timeout(IDLE_WAIT) {
                 self.written(done)?;
@@ -356,7 +356,8 @@ impl Pipeline {
     }
 
     fn commit(&mut self, wait: bool) {
-        let positions = self.ledger.take_committable();
+        // The last commit says everything once more: an earlier one may have failed.
+        let positions = if wait { self.ledger.committable() } else { self.ledger.take_committable() };
         if let Err(error) = self.group.commit(&positions, wait) {
             // The checkpoint counts, not the commit; the next one says the same and more.
             warn!(%error, "committing offsets");

@@ -45,22 +45,24 @@ impl Pipeline {
     /// Starts those partitions whose file we can have; the others stay awaited. A rebalance wants its answer
     /// even if there are none.
     fn start_awaited(&mut self, answer: bool) -> anyhow::Result<()> {
-        self.tried = Instant::now();
         let mut ready = Vec::new();
-        match self.group.offsets(&self.awaited) {
-            Ok(offsets) => {
-                for (id, offsets) in offsets {
-                    match self.file.ensure_open(id) {
-                        Ok(()) => ready.push((id, self.start(id, offsets))),
-                        Err(FileError::Lock(LockError::Held(holder))) => {
-                            warn!(partition = id, holder, "its file is still held, waiting");
-                        }
-                        Err(error) => bail!(error),
-                    }
+        for id in self.awaited.clone() {
+            // First the lock, then the questions: what the last owner still wrote must not look like the
+            // position of another topic.
+            match self.file.ensure_open(id) {
+                Ok(()) => {}
+                Err(FileError::Lock(LockError::Held(holder))) => {
+                    warn!(partition = id, holder, "its file is still held, waiting");
+                    continue;
                 }
+                Err(error) => bail!(error),
             }
-            Err(error) => warn!(%error, "asking Kafka where to start, trying again"),
+            match self.group.offsets(id) {
+                Ok(offsets) => ready.push((id, self.start(id, offsets))),
+                Err(error) => warn!(partition = id, %error, "asking Kafka where to start, trying again"),
+            }
         }
+        self.tried = Instant::now();
         if ready.is_empty() && !answer {
             return Ok(());
         }
@@ -135,8 +137,11 @@ impl Pipeline {
         for &id in &ours {
             self.partitions.remove(&id);
             self.ledger.revoke(id);
-            self.file.close(id);
             self.metrics.lag.remove(&PartitionLabel { partition: id });
+        }
+        // Also of those that were never started: their files may be open already.
+        for &id in ids {
+            self.file.close(id);
         }
         self.settle_closed()?;
         self.group.unassign(&ours)?;

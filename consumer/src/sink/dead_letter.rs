@@ -25,8 +25,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
-/// Rejected bytes under way before the pipeline waits.
+/// Rejected bytes under way before the pipeline takes no more events.
 const MAX_OUTSTANDING_BYTES: usize = 16 << 20;
+/// What an event costs on its way beside its bytes.
+const OVERHEAD_BYTES: usize = 256;
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Room for what headers add to the largest message that the source topic may hold.
 const TOPIC_MAX_MESSAGE_BYTES: &str = "2097152";
@@ -47,6 +49,13 @@ pub struct Rejected {
     pub offset: i64,
     /// Why it was refused.
     pub reason: Reject,
+}
+
+impl Rejected {
+    fn bytes(&self) -> usize {
+        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        length(&self.payload) + length(&self.key) + OVERHEAD_BYTES
+    }
 }
 
 /// The way into the topic of the rejected.
@@ -75,12 +84,17 @@ impl DeadLetters {
         Ok(DeadLetters { queue, sent: 0, acknowledged, metrics })
     }
 
-    /// Hands over one rejected event; waits while too many bytes are under way.
+    /// True while more can be handed over; one batch may go beyond it.
+    pub fn has_room(&self) -> bool {
+        self.acknowledged.outstanding_bytes() < MAX_OUTSTANDING_BYTES
+    }
+
+    /// Hands over one rejected event.
     pub fn send(&mut self, rejected: Rejected) {
         self.sent += 1;
         let reason = ReasonLabel { reason: rejected.reason.as_str() };
         self.metrics.rejected.get_or_create(&reason).inc();
-        self.acknowledged.admit(rejected.payload.as_ref().map_or(0, Vec::len));
+        self.acknowledged.admit(rejected.bytes());
         self.queue.send(Letter { number: self.sent, rejected }).expect("the thread runs as long as we send");
     }
 
@@ -115,11 +129,11 @@ impl Acknowledged {
     }
 
     fn admit(&self, bytes: usize) {
-        let (outstanding, changed) = &*self.0;
-        let guard = outstanding.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = |o: &mut Outstanding| o.bytes > MAX_OUTSTANDING_BYTES;
-        let mut guard = changed.wait_while(guard, full).unwrap_or_else(PoisonError::into_inner);
-        guard.bytes += bytes;
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).bytes += bytes;
+    }
+
+    fn outstanding_bytes(&self) -> usize {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).bytes
     }
 
     fn acknowledge(&self, number: u64, bytes: usize) {
@@ -195,7 +209,7 @@ impl Thread {
             for (number, error) in done {
                 match error {
                     None => {
-                        let bytes = waiting.remove(&number).and_then(|r| r.payload).map_or(0, |p| p.len());
+                        let bytes = waiting.remove(&number).map_or(0, |rejected| rejected.bytes());
                         self.acknowledged.acknowledge(number, bytes);
                     }
                     Some(code) => {

@@ -25,6 +25,7 @@ use catch_up::{CatchUp, From};
 use common::event::now_micros;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use kafka::options::KafkaOptions;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use request::{Keys, Request};
 use session::{Claim, Claimed, Session};
 use std::collections::BTreeMap;
@@ -34,6 +35,8 @@ use tracing::{info, warn};
 
 /// So many events behind the pipeline, Redis is fed directly again.
 const NEAR_EVENTS: i64 = 50_000;
+
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the pipeline tells the sink.
 #[derive(Debug)]
@@ -163,7 +166,8 @@ impl RedisSink {
         let mut session =
             Session::connect(&self.client, self.keys.clone(), self.names.clone(), self.owner.clone())?;
         let claims: Vec<Claim> = claims.iter().map(|claim| self.front.renew(claim, &self.durable)).collect();
-        let claimed = session.claim(&claims)?;
+        self.heed_control()?;
+        let claimed = session.claim(&claims, |partition| self.partition_end(partition))?;
         self.tell_held(&session);
         info!(partitions = claims.len(), "Redis reached, positions claimed");
         let mut refill = self.refill(&claimed);
@@ -188,6 +192,12 @@ impl RedisSink {
                 return Err(end);
             }
         }
+    }
+
+    /// Asks Kafka where a partition ends, by a client for this one question: it comes up once in a blue moon.
+    fn partition_end(&self, partition: i32) -> Result<i64, rdkafka::error::KafkaError> {
+        let client: BaseConsumer = self.kafka.client_config(&[]).create()?;
+        Ok(client.fetch_watermarks(&self.kafka.topic, partition, ASK_TIMEOUT)?.1)
     }
 
     /// Where the lists of partitions that Redis knew nothing of are to be filled from.

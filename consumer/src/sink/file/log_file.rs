@@ -25,6 +25,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
+const GOING_ON: &str = "going on behind its last line";
+
 /// How often a running writer looks whether the file is still the one it opened.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -179,11 +181,16 @@ impl LogFile {
         position.next = start;
     }
 
-    /// Appends whole lines. Not durable before [`sync`](Self::sync).
+    /// Appends whole lines, behind the last line that is still there. Not durable before [`sync`](Self::sync).
     ///
     /// # Errors
     /// What the operating system says; what was written of it is cut off at the next start.
     pub fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        let (expected, found) = (self.length, self.file.metadata()?.len());
+        if found < expected {
+            warn!(file = %self.path.display(), expected, found, "somebody truncated the file: {GOING_ON}");
+            self.go_on_behind(found)?;
+        }
         self.file.write_all_at(lines, self.length)?;
         self.length += lines.len() as u64;
         if lines.len() >= TAIL_BYTES {
@@ -224,8 +231,7 @@ impl LogFile {
         self.checkpoint_file.write(&self.checkpoint)
     }
 
-    /// Sees, once a second, whether the path still leads to our file and the file still has our length; if
-    /// not, goes on as the table says. Call it only right after a checkpoint.
+    /// Sees, once a second, whether the path still leads to our file; if not, goes on as the table says. Call it only right after a checkpoint.
     ///
     /// # Errors
     /// What the operating system says.
@@ -243,15 +249,6 @@ impl LogFile {
         if moved {
             warn!(file = %self.path.display(), "somebody moved the file away: going on in a new one");
             return self.reopen();
-        }
-        if ours.len() < self.length {
-            warn!(
-                file = %self.path.display(), expected = self.length, found = ours.len(),
-                "somebody truncated the file: going on behind its last line"
-            );
-            self.go_on_behind(ours.len())?;
-            self.sync()?;
-            return self.write_checkpoint();
         }
         Ok(())
     }
@@ -387,7 +384,6 @@ mod tests {
         assert_eq!(std::fs::read_to_string(folder.path().join("logs.1")).unwrap(), "one\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
         File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
-        look_now(&mut file);
         durable_line(&mut file, "three\n", 3);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
     }

@@ -66,8 +66,11 @@ impl CatchUp {
             ("enable.auto.commit", "false"),
             ("enable.partition.eof", "true"),
             ("auto.offset.reset", "earliest"),
+            // A second client must not need a second share of memory.
             ("queued.min.messages", "20000"),
-            ("queued.max.messages.kbytes", "16384"),
+            ("queued.max.messages.kbytes", "8192"),
+            ("fetch.max.bytes", "4194304"),
+            ("fetch.message.max.bytes", "1048576"),
             ("fetch.wait.max.ms", "20"),
             ("fetch.queue.backoff.ms", "2"),
         ]);

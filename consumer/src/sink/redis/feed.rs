@@ -77,6 +77,8 @@ impl RedisFeed {
         let (feed, batches) = unbounded();
         self.control(Control::Feed(batches, from));
         self.feed = Some(feed);
+        // What an earlier feed lost on its way never comes back.
+        self.in_flight_bytes = 0;
         self.patience = Patience::new();
         self.batch.clear(now_micros());
     }
@@ -102,7 +104,9 @@ impl RedisFeed {
         if self.batch.is_empty() {
             return;
         }
-        self.in_flight_bytes += self.batch.bytes();
+        // Set down with the batch: packing adds to its bytes.
+        self.batch.charged = self.batch.bytes();
+        self.in_flight_bytes += self.batch.charged;
         let mut next = self.free.pop().unwrap_or_default();
         next.clear(now_micros());
         let full = std::mem::replace(&mut self.batch, next);
@@ -141,7 +145,7 @@ impl RedisFeed {
 
     /// Takes a batch's memory back.
     pub fn recycle(&mut self, request: Request) {
-        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(request.bytes());
+        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(request.charged);
         // A few are enough to keep both sides busy; more would only hold memory.
         if self.free.len() < 4 {
             self.free.push(request);

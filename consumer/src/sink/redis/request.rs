@@ -77,6 +77,8 @@ pub struct Request {
     pub dues: Vec<u64>,
     /// Events that count (those only put back into the lists don't).
     pub events: u64,
+    /// Bytes that the feed has set down for it while it is on its way.
+    pub charged: usize,
 }
 
 /// A partition moved on from one offset to another.
@@ -112,6 +114,7 @@ impl Default for Request {
             positions: Vec::new(),
             dues: Vec::new(),
             events: 0,
+            charged: 0,
         }
     }
 }

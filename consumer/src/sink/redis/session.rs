@@ -52,6 +52,9 @@ pub enum SessionError {
         /// Where the batch starts.
         from: i64,
     },
+    /// Kafka does not say where a partition ends.
+    #[error("asking Kafka for a partition's end: {0}")]
+    Kafka(#[from] rdkafka::error::KafkaError),
     /// A reply that the protocol doesn't allow here.
     #[error("Redis answered {0}")]
     Unexpected(String),
@@ -114,12 +117,17 @@ impl Session {
         &self.held
     }
 
-    /// Makes the partitions ours, and only those. Where Redis knows nothing of a partition its counters are
+    /// Makes the partitions ours, and only those. A position beyond what we know of a partition is another
+    /// owner's, or of another topic of the same name: `ask_end` asks Kafka for the partition's end. Where Redis knows nothing of a partition its counters are
     /// set up from the file's, in the same transaction as the position.
     ///
     /// # Errors
     /// [`SessionError`]; `Conflict` when somebody else claims at the same time.
-    pub fn claim(&mut self, claims: &[Claim]) -> Result<Vec<Claimed>, SessionError> {
+    pub fn claim(
+        &mut self,
+        claims: &[Claim],
+        ask_end: impl Fn(i32) -> Result<i64, rdkafka::error::KafkaError>,
+    ) -> Result<Vec<Claimed>, SessionError> {
         self.held = claims.iter().map(|claim| (claim.partition, claim.start)).collect();
         self.watch.clear();
         let names: Vec<String> = self.held.keys().map(|&partition| self.keys.position(partition)).collect();
@@ -135,28 +143,24 @@ impl Session {
         let mut claimed = Vec::with_capacity(claims.len());
         for claim in claims {
             let known = found[&claim.partition].as_deref().and_then(parse_position);
-            let result = match known {
-                Some(next) if next <= claim.end.max(claim.start) => {
-                    Claimed { partition: claim.partition, next, fresh: false }
-                }
-                Some(next) => {
-                    tracing::warn!(
-                        partition = claim.partition,
-                        position = next,
-                        end = claim.end,
-                        "Redis is beyond the end of the partition: the topic was made anew, starting over"
-                    );
-                    Claimed { partition: claim.partition, next: claim.start, fresh: false }
+            let known_end = claim.end.max(claim.start);
+            let (next, fresh) = match known {
+                Some(next) if next <= known_end || next <= ask_end(claim.partition)? => (next, false),
+                Some(position) => {
+                    let (partition, end) = (claim.partition, known_end);
+                    tracing::warn!(partition, position, end, "the topic was made anew: Redis starts over");
+                    (claim.start, false)
                 }
                 None => {
                     let durable = claim.durable.as_ref();
                     if let Some(position) = durable {
                         tail.add_totals(&self.keys, &self.names, &position.totals(&self.names));
                     }
-                    let next = durable.map_or(claim.start, |position| position.next);
-                    Claimed { partition: claim.partition, next, fresh: true }
+                    let next = durable.map(|position| position.next).filter(|&next| next <= known_end);
+                    (next.unwrap_or(claim.start), true)
                 }
             };
+            let result = Claimed { partition: claim.partition, next, fresh };
             tail.set_position(&self.keys, claim.partition, result.next, &self.owner);
             self.held.insert(claim.partition, result.next);
             claimed.push(result);
