@@ -14,9 +14,9 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 /// Messages a batch, at the most.
@@ -32,27 +32,30 @@ pub enum Rebalance {
     Revoke(Vec<i32>),
 }
 
+/// A client that can't reach its brokers complains twenty times a second; so often it is passed on.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Turns librdkafka's callbacks into events.
 pub struct Callbacks {
     rebalances: Sender<Rebalance>,
+    complained: Mutex<Option<Instant>>,
     closing: AtomicBool,
 }
 
 impl ClientContext for Callbacks {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => {
-                warn!(facility, "Kafka client: {message}");
-            }
-            _ => debug!(facility, "Kafka client: {message}"),
-        }
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Whatever matters comes as an error, too.
+        debug!(facility, "Kafka client: {message}");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        warn!("Kafka client: {error}: {reason}");
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        if complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
+            *complained = Some(Instant::now());
+            warn!("Kafka client: {reason} ({error}); it goes on trying");
+        } else {
+            debug!("Kafka client: {reason} ({error})");
+        }
     }
 }
 
@@ -152,7 +155,8 @@ impl Group {
             defaults.push(("group.instance.id", instance));
         }
         let (sender, rebalances) = unbounded();
-        let callbacks = Callbacks { rebalances: sender, closing: AtomicBool::new(false) };
+        let callbacks =
+            Callbacks { rebalances: sender, complained: Mutex::default(), closing: AtomicBool::new(false) };
         let consumer: BaseConsumer<Callbacks> = options
             .client_config(&defaults)
             .create_with_context(callbacks)
@@ -176,10 +180,8 @@ impl Group {
                 warn!(topic = self.topic, "the topic does not exist yet: waiting for it");
                 Ok(())
             }
-            Some(Err(error)) => {
-                warn!("Kafka client: {error}");
-                Ok(())
-            }
+            // Passing trouble, said already by `Callbacks::error`.
+            Some(Err(_)) => Ok(()),
             // Messages go to the data queue; none arrives here.
             Some(Ok(message)) => {
                 debug_assert!(false, "a message of {:?} outside of the data queue", message);
