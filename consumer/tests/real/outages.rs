@@ -120,3 +120,33 @@ fn redis_frozen() {
     scene.end(&mut consumer);
     scene.audit(&[scene.path("logs.txt")], &["report.json"], 1_000_000);
 }
+
+/// Given a file from an old cluster beside a new Kafka and an empty Redis, when the topic starts over, then the
+/// file goes on with the new events, and Redis counts what the file holds.
+#[test]
+fn a_new_cluster_under_an_old_file() {
+    let old = Scene::new(2);
+    let mut producer = old.producer("old.json", &["--rate", "max", "--count", "20k"]);
+    let mut consumer = old.consumer("logs.txt", &[]);
+    old.finish(&mut producer);
+    old.await_count(20_000);
+    old.end(&mut consumer);
+
+    let new = Scene::new(2);
+    for name in ["logs.txt", "logs.txt.checkpoint", "old.json"] {
+        std::fs::copy(old.path(name), new.path(name)).unwrap();
+    }
+    drop(old);
+    let mut producer = new.producer("new.json", &["--rate", "max", "--count", "5k"]);
+    new.finish(&mut producer);
+    let mut consumer = new.consumer("logs.txt", &[]);
+    let mut seen = 0;
+    wait_until("Redis to count what the file holds", PATIENCE, || {
+        seen = new.counted_by_redis();
+        seen == 25_000
+    })
+    .unwrap_or_else(|error| panic!("{error}: {seen}\n{}", consumer.stderr()));
+    new.end(&mut consumer);
+    assert!(consumer.stderr().contains("the topic was made anew"), "{}", consumer.stderr());
+    new.verify(&[new.path("logs.txt")], &["old.json", "new.json"]);
+}
