@@ -318,8 +318,7 @@ impl Pipeline {
                     from.insert(id, partition.redis_next);
                 }
                 redis.attach(from);
-                self.ledger.set_redis_attached(true);
-                self.metrics.redis_attached.set(1);
+                self.note_redis(true);
                 info!("Redis is attached");
             }
             Told::Wants(..) => {}
@@ -333,11 +332,16 @@ impl Pipeline {
         }
     }
 
+    /// Whether Redis keeps up decides what may be committed, and is shown.
+    fn note_redis(&mut self, attached: bool) {
+        self.ledger.set_redis_attached(attached);
+        self.metrics.redis_attached.set(i64::from(attached));
+    }
+
     fn detach_redis(&mut self, why: &str) {
         if let Some(redis) = &mut self.redis {
             redis.detach();
-            self.ledger.set_redis_attached(false);
-            self.metrics.redis_attached.set(0);
+            self.note_redis(false);
             warn!(why, "Redis is detached: the file goes on, Redis is caught up from Kafka later");
         }
     }

@@ -103,8 +103,7 @@ impl Pipeline {
         });
         redis.set_front(self.partitions.iter().map(|(&id, partition)| (id, partition.next)));
         redis.reassign(claims.collect());
-        self.ledger.set_redis_attached(false);
-        self.metrics.redis_attached.set(0);
+        self.note_redis(false);
     }
 
     /// Gives Redis a moment to say where it is: if it answers, it is fed from the first event on and need not

@@ -15,7 +15,7 @@
 //!
 //! Reading always goes on where the checkpoint says: what was taken away by hand is not written again.
 
-use super::checkpoint::{Checkpoint, CheckpointFile, Position, TAIL_BYTES, create_durably, sync_folder};
+use super::checkpoint::{Checkpoint, CheckpointFile, Position, TAIL_BYTES, create_durably};
 use super::lock::{FileLock, LockError};
 use crate::counts::{Counts, ServiceNames};
 use std::fs::File;
@@ -24,8 +24,6 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
-
-const GOING_ON: &str = "going on behind its last line";
 
 /// How often a running writer looks whether the file is still the one it opened.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -188,7 +186,8 @@ impl LogFile {
     pub fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         let (expected, found) = (self.length, self.file.metadata()?.len());
         if found < expected {
-            warn!(file = %self.path.display(), expected, found, "somebody truncated the file: {GOING_ON}");
+            let file = self.path.display();
+            warn!(%file, expected, found, "somebody truncated the file: going on behind its last line");
             self.go_on_behind(found)?;
         }
         self.file.write_all_at(lines, self.length)?;
@@ -231,7 +230,8 @@ impl LogFile {
         self.checkpoint_file.write(&self.checkpoint)
     }
 
-    /// Sees, once a second, whether the path still leads to our file; if not, goes on as the table says. Call it only right after a checkpoint.
+    /// Sees, once a second, whether the path still leads to our file; if not, goes on as the table says. Call it
+    /// only right after a checkpoint.
     ///
     /// # Errors
     /// What the operating system says.
@@ -285,8 +285,8 @@ impl LogFile {
 
     /// Leaves the file that was open to whoever took it, and goes on in the one at the path.
     fn reopen(&mut self) -> io::Result<()> {
+        // Makes our own renaming durable, too: the new file's folder is synced.
         self.file = create_durably(&self.path)?;
-        sync_folder(&self.path)?;
         self.opened = Instant::now();
         let found = self.file.metadata()?.len();
         self.go_on_behind(found)?;
