@@ -3,10 +3,26 @@
 use clap::Args;
 use rdkafka::ClientConfig;
 
-/// A broker that has just started may say for a moment that a topic does not exist (it learns of topics from
-/// the controller). librdkafka then fails everything that is queued for it, unless the topic was first seen less
-/// than this long ago. The longest that works: in microseconds it must fit 31 bits.
-const TOPIC_GRACE: (&str, &str) = ("topic.metadata.propagation.max.ms", "2100000");
+/// A broker that has just started may say for a moment that a topic does not exist (it learns of topics from the
+/// controller). librdkafka then fails everything that is queued for it, unless it came to know the topic less
+/// than the first time ago, at most 2,147 s: in microseconds it must fit 31 bits. It comes to know the topic anew
+/// whenever its knowledge has aged by the second time; so the grace never runs out, however long a program runs,
+/// unless all brokers are away for more than half an hour.
+const TOPIC_GRACE: [(&str, &str); 2] =
+    [("topic.metadata.propagation.max.ms", "2100000"), ("metadata.max.age.ms", "60000")];
+
+/// Properties that have two names, and the one of them that is used here: under both at once it would be left to
+/// chance which value counts.
+const OTHER_NAMES: [(&str, &str); 8] = [
+    ("compression.codec", "compression.type"),
+    ("max.in.flight.requests.per.connection", "max.in.flight"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+    ("message.send.max.retries", "retries"),
+    ("message.timeout.ms", "delivery.timeout.ms"),
+    ("metadata.broker.list", "bootstrap.servers"),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("request.required.acks", "acks"),
+];
 
 /// How to reach Kafka.
 #[derive(Debug, Clone, Args)]
@@ -29,8 +45,7 @@ impl KafkaOptions {
     pub fn client_config(&self, defaults: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);
-        config.set(TOPIC_GRACE.0, TOPIC_GRACE.1);
-        for &(key, value) in defaults {
+        for &(key, value) in TOPIC_GRACE.iter().chain(defaults) {
             config.set(key, value);
         }
         for (key, value) in &self.properties {
@@ -47,7 +62,36 @@ impl KafkaOptions {
 
 fn parse_property(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        Some((key, value)) if !key.trim().is_empty() => {
+            let key = key.trim();
+            let key = OTHER_NAMES.iter().find(|(other, _)| *other == key).map_or(key, |(_, ours)| ours);
+            Ok((key.to_owned(), value.to_owned()))
+        }
         _ => Err(format!("expected KEY=VALUE such as linger.ms=5, not '{text}'")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(properties: &[&str]) -> KafkaOptions {
+        let properties = properties.iter().map(|text| parse_property(text).expect("KEY=VALUE")).collect();
+        KafkaOptions { brokers: "here:9092".to_owned(), topic: "logs".to_owned(), properties }
+    }
+
+    #[test]
+    fn what_the_user_sets_wins_under_either_name() {
+        let config = options(&["queue.buffering.max.ms=50", "acks=1"]);
+        let config = config.client_config(&[("linger.ms", "5"), ("acks", "all")]);
+        assert_eq!((config.get("linger.ms"), config.get("queue.buffering.max.ms")), (Some("50"), None));
+        assert_eq!(config.get("acks"), Some("1"));
+    }
+
+    #[test]
+    fn what_is_no_property_is_refused() {
+        for text in ["linger", "=5", ""] {
+            assert!(parse_property(text).is_err(), "{text}");
+        }
     }
 }

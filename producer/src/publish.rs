@@ -15,7 +15,7 @@ pub(crate) use accounts::Accounts;
 
 use crate::batch::Batch;
 use crate::clock::Clock;
-use crate::config::{Config, Impossible};
+use crate::config::{Config, Impossible, Work};
 use crate::progress::Progress;
 use common::decode::decode;
 use common::shutdown::Shutdown;
@@ -39,12 +39,20 @@ const DEFAULTS: &[(&str, &str)] = &[
     // Bound the memory, at some 400 bytes a message: below 256 MiB for the process.
     ("queue.buffering.max.messages", "200000"),
     ("queue.buffering.max.kbytes", "65536"),
-    // Longer than the restart of a broker; then an event has failed.
-    ("delivery.timeout.ms", "120000"),
     // Back soon after that restart; the library's own default is 10 s.
     ("reconnect.backoff.max.ms", "1000"),
     ("socket.nagle.disable", "true"),
 ];
+
+/// How long an event is tried. A simulated one longer than a broker's restart takes, then it has failed; a line of
+/// a file as long as it takes: the file waits.
+fn delivery_timeout(work: &Work) -> (&'static str, &'static str) {
+    let millis = match work {
+        Work::Simulate { .. } => "120000",
+        Work::Ship(_) => "0",
+    };
+    ("delivery.timeout.ms", millis)
+}
 
 /// How long to wait for room or acknowledgements before looking around.
 const LOOK_AROUND: Duration = Duration::from_millis(50);
@@ -80,8 +88,9 @@ impl Publisher {
         progress: Progress,
     ) -> anyhow::Result<Option<Publisher>> {
         let topic = config.kafka.topic.clone();
+        let defaults = [DEFAULTS, &[delivery_timeout(&config.work)]].concat();
         let mut producer =
-            BatchProducer::new(&config.kafka.client_config(DEFAULTS), &topic).map_err(impossible)?;
+            BatchProducer::new(&config.kafka.client_config(&defaults), &topic).map_err(impossible)?;
         let question = topic::Question { brokers: &config.kafka.brokers, topic: &topic, wait: config.wait };
         let Some(partitions) = topic::partitions(&mut producer, question, shutdown)? else {
             return Ok(None);
@@ -183,7 +192,7 @@ impl Publisher {
         self.progress.set_behind(events);
     }
 
-    /// Waits until the fate of every event is known: at most the client's delivery timeout; after a shutdown
+    /// Waits until the fate of every event is known: as long as the client tries; after a shutdown
     /// request some seconds, and then the rest is given up and counts as failed.
     pub(crate) fn drain(&mut self) {
         let mut deadline: Option<Instant> = None;

@@ -5,9 +5,11 @@
 use common::decode::{Event, decode};
 use common::report::ProducerReport;
 use harness::{Program, Record, Signal, Stack, StackOptions, wait_until};
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::RDKafkaRespErr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -233,4 +235,29 @@ fn a_broker_that_stays_away_fails_events_one_by_one_and_the_report_names_them() 
         .collect();
     assert_eq!(acknowledged.len() as u64, report.acknowledged);
     assert!(acknowledged.iter().all(|seq| seqs.contains(seq)), "what is acknowledged is there");
+}
+
+/// A broker that has just started may deny for a moment that it knows the topic. librdkafka believes that once it
+/// has known the topic for longer than its grace, unless its knowledge is renewed. A real broker denies it too
+/// seldom to be waited for, so here a mock does: a grace of 8 s, renewed every second, and after more than that a
+/// topic that is denied for longer than a renewal takes.
+#[test]
+fn a_topic_denied_for_a_moment_after_a_long_time_costs_nothing() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("logs", 2, 1).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = cluster.bootstrap_servers();
+    let mut arguments = vec!["--brokers", &bootstrap, "--rate", "1k", "--count", "16k"];
+    for property in ["topic.metadata.propagation.max.ms=8000", "metadata.max.age.ms=1000"] {
+        arguments.extend(["--kafka", property]);
+    }
+    let started = Instant::now();
+    let mut program = Program::start("producer", arguments, &[], folder.path()).unwrap();
+    wait_until("the grace to be over", MINUTE, || started.elapsed() > Duration::from_secs(10)).unwrap();
+    cluster.topic_error("logs", RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART).unwrap();
+    wait_until("the client to have asked", MINUTE, || started.elapsed() > Duration::from_secs(13)).unwrap();
+    cluster.topic_error("logs", RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
+    let status = program.wait(MINUTE).unwrap();
+    assert!(status.success(), "{status} {}\n{}", program.stdout(), program.stderr());
+    assert!(program.stdout().contains("acknowledged 16,000"), "{}", program.stdout());
 }
