@@ -231,7 +231,7 @@ impl Stack {
         self.redis.stop()
     }
 
-    /// Starts Redis on the same port, with what it held or with nothing.
+    /// Starts Redis on the same port, with what it last saved or with nothing.
     ///
     /// # Errors
     /// When it runs already or does not answer in time.

@@ -1,4 +1,5 @@
-//! The harness keeps its word: real servers answer, keep their data through a kill, and leave nothing behind.
+//! The harness keeps its word: real servers answer, keep their data through a kill (Redis what it saved), and leave
+//! nothing behind.
 
 use harness::{Record, Stack, StackOptions};
 use redis::Commands;
@@ -46,6 +47,7 @@ fn servers_answer_and_keep_their_data_through_a_kill() {
 
     // Redis killed and started with its data, then without.
     stack.redis().unwrap().set::<_, _, ()>("kept", 1).unwrap();
+    redis::cmd("SAVE").exec(&mut stack.redis().unwrap()).unwrap();
     stack.kill_redis().unwrap();
     assert!(stack.redis().is_err());
     stack.start_redis(true).unwrap();

@@ -14,8 +14,8 @@ fn await_growth(scene: &Scene) {
     wait_until("the file to go on growing", PATIENCE, || size(scene) > before + 100_000).unwrap();
 }
 
-/// Given a Redis that dies and comes back, with its data or without, the file goes on meanwhile, and in the
-/// end Redis has counted everything exactly once.
+/// Given a Redis that dies and comes back, with the data of its last snapshot or without any, the file goes on
+/// meanwhile, and in the end Redis has counted everything exactly once.
 fn redis_restarted(keep_data: bool) {
     let scene = Scene::new(4);
     let mut producer = scene.producer("report.json", &["--rate", "20k", "--count", "500k"]);
@@ -23,6 +23,10 @@ fn redis_restarted(keep_data: bool) {
     await_lines(&scene.path("logs.txt"));
     for _ in 0..3 {
         await_growth(&scene);
+        if keep_data {
+            redis::cmd("SAVE").exec(&mut scene.stack.redis().unwrap()).unwrap();
+            await_growth(&scene);
+        }
         scene.stack.kill_redis().unwrap();
         await_growth(&scene);
         scene.stack.start_redis(keep_data).unwrap();

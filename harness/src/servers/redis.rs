@@ -1,4 +1,4 @@
-//! Redis, keeping what it was told through a kill.
+//! Redis, with snapshots: a kill throws it back to the last one, and a test asks for one with `SAVE`.
 
 use anyhow::{Context, Result};
 use redis::Connection;
@@ -21,9 +21,8 @@ pub(crate) fn server(stack: &Path, port: u16, lifetime: Lifetime) -> Result<Serv
             "port {port}\n\
              bind 127.0.0.1\n\
              dir data\n\
-             appendonly yes\n\
-             appendfsync everysec\n\
-             save \"\"\n"
+             appendonly no\n\
+             save 60 1\n"
         ),
     )?;
     Ok(server.runs("redis-server", [settings.display().to_string()]))
