@@ -7,7 +7,8 @@
 //!
 //! A checkpoint may pass a rejected event only once the broker has it, so none is lost by a crash; one may be
 //! there twice after a crash (same `partition` and `offset` in its headers). What can't be sent is tried again
-//! until it can.
+//! until it can; what is too large for the topic is cut until it is not, and then a header `payload_bytes` (or
+//! `key_bytes`) says how long the whole is that stands in the source topic.
 
 use crate::metrics::{Metrics, ReasonLabel, TargetLabel};
 use anyhow::Context;
@@ -32,9 +33,6 @@ const OVERHEAD_BYTES: usize = 256;
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Room for what headers add to the largest message that the source topic may hold.
 const TOPIC_MAX_MESSAGE_BYTES: &str = "2097152";
-/// Of a payload that is too large for the topic all the same, this much is kept; the headers say where the
-/// whole is.
-const CUT_TO_BYTES: usize = 512 << 10;
 
 /// An event that was refused.
 #[derive(Debug, Clone)]
@@ -167,6 +165,40 @@ impl ProducerContext for Deliveries {
     }
 }
 
+/// A letter that the broker does not have yet.
+struct Waiting {
+    rejected: Rejected,
+    /// So much of its payload, and of its key, is sent: all of it, unless the topic does not take that.
+    keep_bytes: usize,
+}
+
+impl From<Rejected> for Waiting {
+    fn from(rejected: Rejected) -> Waiting {
+        Waiting { rejected, keep_bytes: usize::MAX }
+    }
+}
+
+impl Waiting {
+    /// Halves it: sooner or later the topic takes it.
+    fn shorten(&mut self) {
+        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let longest = length(&self.rejected.payload).max(length(&self.rejected.key));
+        self.keep_bytes = self.keep_bytes.min(longest) / 2;
+    }
+
+    /// What is sent of a payload or key, and the length of the whole if that is more.
+    fn kept<'b>(&self, bytes: Option<&'b [u8]>) -> (Option<&'b [u8]>, Option<usize>) {
+        let cut = bytes.filter(|bytes| bytes.len() > self.keep_bytes);
+        (cut.map(|bytes| &bytes[..self.keep_bytes]).or(bytes), cut.map(<[u8]>::len))
+    }
+}
+
+/// What follows when a producer is done.
+enum Next {
+    End,
+    NewProducer,
+}
+
 struct Thread {
     options: KafkaOptions,
     topic: String,
@@ -178,6 +210,16 @@ impl Thread {
     fn run(self, letters: &Receiver<Letter>) {
         // Nothing is connected until the first letter comes.
         let Ok(first) = letters.recv() else { return };
+        info!(topic = self.topic, "first rejected event: its bytes and the reason are kept in the topic");
+        let mut waiting = BTreeMap::from([(first.number, Waiting::from(first.rejected))]);
+        while let Next::NewProducer = self.work(letters, &mut waiting) {
+            error!(topic = self.topic, "the Kafka client for rejected events can't go on: making another");
+            self.count_retry();
+        }
+    }
+
+    /// Sends what waits and what comes, until there is nothing more, or the producer can't go on.
+    fn work(&self, letters: &Receiver<Letter>, waiting: &mut BTreeMap<u64, Waiting>) -> Next {
         let producer = loop {
             match self.connect() {
                 Ok(producer) => break producer,
@@ -188,51 +230,45 @@ impl Thread {
                 }
             }
         };
-        info!(topic = self.topic, "first rejected event: its bytes and the reason are kept in the topic");
-        self.send(&producer, first.number, &first.rejected);
-        let mut waiting = BTreeMap::from([(first.number, first.rejected)]);
-        let mut retry_at: Option<Instant> = None;
-        let mut to_retry = BTreeSet::new();
+        let mut to_send: BTreeSet<u64> = waiting.keys().copied().collect();
+        let mut send_at = Instant::now();
         loop {
             match letters.recv_timeout(if waiting.is_empty() { RETRY_AFTER } else { Duration::ZERO }) {
                 Ok(letter) => {
-                    self.send(&producer, letter.number, &letter.rejected);
-                    waiting.insert(letter.number, letter.rejected);
+                    let letter_waits = waiting.entry(letter.number).or_insert(letter.rejected.into());
+                    self.send(&producer, letter.number, letter_waits);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) if waiting.is_empty() => return,
+                Err(RecvTimeoutError::Disconnected) if waiting.is_empty() => return Next::End,
                 Err(RecvTimeoutError::Disconnected) => {}
+            }
+            if Instant::now() >= send_at {
+                for number in std::mem::take(&mut to_send) {
+                    self.send(&producer, number, &waiting[&number]);
+                }
             }
             producer.poll(if letters.is_empty() { Duration::from_millis(5) } else { Duration::ZERO });
             let done =
                 std::mem::take(&mut *producer.context().0.lock().unwrap_or_else(PoisonError::into_inner));
             for (number, error) in done {
-                match error {
-                    None => {
-                        let bytes = waiting.remove(&number).map_or(0, |rejected| rejected.bytes());
-                        self.acknowledged.acknowledge(number, bytes);
-                    }
-                    Some(code) => {
-                        if retry_at.is_none() {
-                            warn!(topic = self.topic, %code, "a rejected event was not taken, trying again");
-                            retry_at = Some(Instant::now() + RETRY_AFTER);
-                        }
-                        self.count_retry();
-                        to_retry.insert((number, code == RDKafkaErrorCode::MessageSizeTooLarge));
-                    }
+                let Some(code) = error else {
+                    let bytes = waiting.remove(&number).map_or(0, |letter| letter.rejected.bytes());
+                    self.acknowledged.acknowledge(number, bytes);
+                    continue;
+                };
+                if code == RDKafkaErrorCode::Fatal {
+                    return Next::NewProducer;
                 }
-            }
-            if retry_at.is_some_and(|at| Instant::now() >= at) {
-                retry_at = None;
-                for (number, cut) in std::mem::take(&mut to_retry) {
-                    let rejected = &waiting[&number];
-                    match &rejected.payload {
-                        Some(payload) if cut && payload.len() > CUT_TO_BYTES => {
-                            let payload = Some(payload[..CUT_TO_BYTES].to_vec());
-                            self.send(&producer, number, &Rejected { payload, ..rejected.clone() });
-                        }
-                        _ => self.send(&producer, number, rejected),
-                    }
+                if to_send.is_empty() {
+                    warn!(topic = self.topic, %code, "a rejected event was not taken, trying again");
+                    send_at = Instant::now() + RETRY_AFTER;
+                }
+                self.count_retry();
+                to_send.insert(number);
+                if code == RDKafkaErrorCode::MessageSizeTooLarge
+                    && let Some(letter) = waiting.get_mut(&number)
+                {
+                    letter.shorten();
                 }
             }
         }
@@ -262,22 +298,26 @@ impl Thread {
         Ok(config.create_with_context(Deliveries::default())?)
     }
 
-    fn send(&self, producer: &BaseProducer<Deliveries>, number: u64, rejected: &Rejected) {
-        let headers = [
+    fn send(&self, producer: &BaseProducer<Deliveries>, number: u64, waiting: &Waiting) {
+        let Waiting { rejected, .. } = waiting;
+        let mut headers = vec![
             ("reason", rejected.reason.as_str().to_owned()),
             ("topic", self.options.topic.clone()),
             ("partition", rejected.partition.to_string()),
             ("offset", rejected.offset.to_string()),
-        ]
-        .iter()
-        .fold(OwnedHeaders::new(), |headers, (key, value)| {
+        ];
+        let (payload, payload_bytes) = waiting.kept(rejected.payload.as_deref());
+        let (key, key_bytes) = waiting.kept(rejected.key.as_deref());
+        headers.extend(payload_bytes.map(|bytes| ("payload_bytes", bytes.to_string())));
+        headers.extend(key_bytes.map(|bytes| ("key_bytes", bytes.to_string())));
+        let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });
         let number = usize::try_from(number).expect("64 bits");
         let mut record: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(&self.topic, number).headers(headers);
-        record.payload = rejected.payload.as_deref();
-        record.key = rejected.key.as_deref();
+        record.payload = payload;
+        record.key = key;
         while let Err((error, refused)) = producer.send(record) {
             let code = match error {
                 KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => {
@@ -301,6 +341,28 @@ impl Thread {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_large_is_cut_until_it_fits() {
+        let (payload, key) = (Some(vec![1; 1_000]), Some(vec![2; 400]));
+        let mut waiting =
+            Waiting::from(Rejected { payload, key, partition: 0, offset: 0, reason: Reject::TooLarge });
+        let kept = |waiting: &Waiting| {
+            let Rejected { payload, key, .. } = &waiting.rejected;
+            let length = |(kept, whole): (Option<&[u8]>, Option<usize>)| (kept.map(<[u8]>::len), whole);
+            (length(waiting.kept(payload.as_deref())), length(waiting.kept(key.as_deref())))
+        };
+        assert_eq!(kept(&waiting), ((Some(1_000), None), (Some(400), None)));
+        waiting.shorten();
+        assert_eq!(kept(&waiting), ((Some(500), Some(1_000)), (Some(400), None)));
+        waiting.shorten();
+        assert_eq!(kept(&waiting), ((Some(250), Some(1_000)), (Some(250), Some(400))));
+        for _ in 0..20 {
+            waiting.shorten();
+        }
+        assert_eq!(kept(&waiting), ((Some(0), Some(1_000)), (Some(0), Some(400))));
+        assert_eq!(waiting.kept(None), (None, None));
+    }
 
     #[test]
     fn acknowledged_has_no_gaps() {

@@ -35,8 +35,6 @@ struct Reading {
     lists_only_below: i64,
     /// Everything below this was read, for the lists or for all.
     read_to: i64,
-    /// Kafka had nothing more at this offset when it was reached.
-    end_seen: i64,
 }
 
 /// Where to begin in a partition.
@@ -84,8 +82,7 @@ impl CatchUp {
                 .map_err(|error| KafkaError::Subscription(error.to_string()))?;
             let start = (next - refill).max(0);
             assignment.add_partition_offset(&options.topic, partition, Offset::Offset(start))?;
-            partitions
-                .insert(partition, Reading { next, lists_only_below: next, read_to: start, end_seen: 0 });
+            partitions.insert(partition, Reading { next, lists_only_below: next, read_to: start });
         }
         consumer.assign(&assignment)?;
         Ok(CatchUp { queue, consumer, max_event_bytes, partitions })
@@ -150,8 +147,11 @@ impl CatchUp {
                 }
                 Item::Error { partition, offset, code: RDKafkaErrorCode::PartitionEOF } => {
                     if let Some(reading) = self.partitions.get_mut(&partition) {
-                        reading.end_seen = offset;
                         reading.read_to = offset;
+                        // Everything below the end was read; what is missing up to there will never come (the
+                        // markers of transactions have offsets, too).
+                        let limit = limits.and_then(|limits| limits.get(&partition).copied());
+                        reading.next = reading.next.max(limit.unwrap_or(offset).min(offset));
                     }
                 }
                 Item::Error { partition, code, .. } => {
@@ -160,14 +160,7 @@ impl CatchUp {
             }
         }
         drop(batch);
-        for (&partition, reading) in &mut self.partitions {
-            // Everything below the end was read; what is missing up to the limit will never come (the markers
-            // of transactions have offsets, too).
-            if let Some(&limit) = limits.and_then(|limits| limits.get(&partition))
-                && reading.end_seen >= limit
-            {
-                reading.next = reading.next.max(limit);
-            }
+        for (&partition, reading) in &self.partitions {
             if reading.next > before[&partition] {
                 request.moved(partition, before[&partition], reading.next);
             }
