@@ -6,10 +6,9 @@
 
 use anyhow::{Context, bail};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use kafka::consume::DataQueue;
+use kafka::consume::{DataQueue, watch_topics};
 use kafka::options::KafkaOptions;
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
@@ -43,11 +42,6 @@ pub struct Callbacks {
 }
 
 impl ClientContext for Callbacks {
-    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Whatever matters comes as an error, too.
-        debug!(facility, "Kafka client: {message}");
-    }
-
     fn error(&self, error: KafkaError, reason: &str) {
         let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
         if complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
@@ -99,8 +93,10 @@ pub struct Group {
 }
 
 /// What Kafka knows of a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionOffsets {
+    /// Identity of the topic, from brokers that have such.
+    pub topic_id: Option<String>,
     /// The group's committed offset.
     pub committed: Option<i64>,
     /// The first offset there is.
@@ -136,7 +132,9 @@ impl Group {
             ("client.id", client_id),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
-            ("auto.offset.reset", "earliest"),
+            // Where to go on when an offset is not there is for us to say, not for librdkafka: see
+            // `Pipeline::start_again`.
+            ("auto.offset.reset", "error"),
             ("partition.assignment.strategy", "cooperative-sticky"),
             ("session.timeout.ms", "10000"),
             ("heartbeat.interval.ms", "2000"),
@@ -157,8 +155,9 @@ impl Group {
         let (sender, rebalances) = unbounded();
         let callbacks =
             Callbacks { rebalances: sender, complained: Mutex::default(), closing: AtomicBool::new(false) };
-        let consumer: BaseConsumer<Callbacks> = options
-            .client_config(&defaults)
+        let mut config = options.client_config(&defaults);
+        watch_topics(&mut config);
+        let consumer: BaseConsumer<Callbacks> = config
             .create_with_context(callbacks)
             .context("the Kafka client refuses its configuration (see --kafka)")?;
         let consumer = Arc::new(consumer);
@@ -194,8 +193,10 @@ impl Group {
     /// Asks Kafka about a partition.
     ///
     /// # Errors
-    /// When the broker does not answer in time.
+    /// When the broker does not answer in time, or the topic is made anew meanwhile.
     pub fn offsets(&self, partition: i32) -> KafkaResult<PartitionOffsets> {
+        let topic_id = || kafka::topic::topic_id(self.consumer.client(), &self.topic, ASK_TIMEOUT);
+        let before = topic_id()?;
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, partition);
         let committed = self.consumer.committed_offsets(list, ASK_TIMEOUT)?;
@@ -205,7 +206,11 @@ impl Group {
             Some(Offset::Offset(offset)) => Some(offset),
             _ => None,
         };
-        Ok(PartitionOffsets { committed, low, high })
+        // The offsets must be of this topic, and not of one that was deleted in between.
+        if topic_id()? != before {
+            return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicId));
+        }
+        Ok(PartitionOffsets { topic_id: before, committed, low, high })
     }
 
     /// The offset after a partition's last message, as of the last fetch.

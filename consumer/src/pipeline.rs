@@ -19,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::metrics::{Metrics, PartitionLabel, Stage, StageLabel};
 use crate::sink::dead_letter::{DeadLetters, Rejected};
 use crate::sink::file::FileSink;
+use crate::sink::file::checkpoint::Start;
 use crate::sink::file::writer::{Block, Done, FileId, Progress};
 use crate::sink::redis::Told;
 use crate::sink::redis::feed::RedisFeed;
@@ -28,6 +29,7 @@ use common::decode::{Reject, decode, single_line};
 use common::event::now_micros;
 use common::shutdown::Shutdown;
 use kafka::consume::Item;
+use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -104,7 +106,7 @@ struct Partition {
     /// The file it goes to.
     file: FileId,
     /// Where it started, and its end then.
-    start: i64,
+    start: Start,
     end: i64,
     /// All events in the file so far.
     totals: Counts,
@@ -155,7 +157,8 @@ impl Pipeline {
                 self.every_second();
             }
             if self.file.has_room() && self.dead_letters.has_room() {
-                self.turn();
+                let in_doubt = self.turn();
+                self.start_again(in_doubt)?;
             } else if let Ok(done) = self.file.done().recv_timeout(IDLE_WAIT) {
                 self.written(done)?;
             }
@@ -163,13 +166,19 @@ impl Pipeline {
         self.drain()
     }
 
-    /// Takes one batch through.
-    fn turn(&mut self) {
+    /// Takes one batch through. Gives the partitions whose reading can't go on.
+    fn turn(&mut self) -> Vec<i32> {
         let Pipeline { group, file, redis, dead_letters, services, metrics, dues, partitions, .. } = self;
         let batch = group.queue.consume(IDLE_WAIT);
+        if batch.topic_made_anew() {
+            // What is in hand may be of either topic: what of the old one was not taken before is gone with it.
+            warn!(messages = batch.len(), "the topic was made anew: all partitions begin again");
+            return partitions.keys().copied().collect();
+        }
         let fetched = now_micros();
         let mut fed = redis.as_mut().and_then(RedisFeed::batch);
         let (mut taken, mut repeated, mut skipped) = (0_u64, 0_u64, 0_i64);
+        let mut in_doubt = Vec::new();
         // Messages come in runs of one partition: what belongs to it is looked up once a run.
         let mut run: Option<(i32, &mut Partition, &mut Block)> = None;
         for item in batch.iter() {
@@ -177,6 +186,9 @@ impl Pipeline {
                 Item::Message(message) => message,
                 Item::Error { partition, code, .. } => {
                     warn!(partition, %code, "Kafka client");
+                    if is_doubt(code) {
+                        in_doubt.push(partition);
+                    }
                     continue;
                 }
             };
@@ -229,7 +241,7 @@ impl Pipeline {
         drop(batch);
         if taken + repeated == 0 {
             self.flush(false);
-            return;
+            return in_doubt;
         }
         metrics.events_in.inc_by(taken);
         metrics.batch_events.observe(taken as f64);
@@ -240,6 +252,7 @@ impl Pipeline {
         self.events += taken;
         self.feed_redis();
         self.flush(false);
+        in_doubt
     }
 
     /// Completes the batch for Redis and sends it off.
@@ -390,4 +403,19 @@ impl Pipeline {
         );
         Ok(())
     }
+}
+
+/// True for what says that the offset to come, or the topic, may be gone: where reading goes on must be decided
+/// anew.
+fn is_doubt(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::AutoOffsetReset
+            | RDKafkaErrorCode::LogTruncation
+            | RDKafkaErrorCode::OffsetOutOfRange
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopicId
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+    )
 }

@@ -58,10 +58,7 @@ impl Stack {
         let count = i32::try_from(partitions).context("too many partitions")?;
         // -1: the broker's default.replication.factor.
         let topic = NewTopic::new(name, count, TopicReplication::Fixed(-1));
-        let options = AdminOptions::new().request_timeout(Some(EXCHANGE)).operation_timeout(Some(EXCHANGE));
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        let results = runtime
-            .block_on(admin.create_topics([&topic], &options))
+        let results = block_on(admin.create_topics([&topic], &options()))?
             .with_context(|| format!("cannot create topic {name}"))?;
         for result in results {
             match result {
@@ -78,6 +75,38 @@ impl Stack {
             (whole && !topic.partitions().is_empty()).then(|| topic.partitions().len())
         })?;
         ensure!(found == partitions, "topic {name} has {found} partitions, not {partitions}");
+        Ok(())
+    }
+
+    /// Deletes a topic; returns when the broker knows it no more.
+    ///
+    /// # Errors
+    /// When the broker refuses, or still has it after a minute.
+    pub fn delete_topic(&self, name: &str) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = config(&self.bootstrap()).create()?;
+        for result in block_on(admin.delete_topics(&[name], &options()))?? {
+            result.map_err(|(_, code)| anyhow!("cannot delete topic {name}: {code}"))?;
+        }
+        let probe = probe(&self.bootstrap())?;
+        wait_until(&format!("topic {name} to be gone"), OPERATION, || {
+            let metadata = probe.fetch_metadata(None, EXCHANGE).ok()?;
+            metadata.topics().iter().all(|topic| topic.name() != name).then_some(())
+        })
+    }
+
+    /// Deletes everything below these offsets, one of each partition, as retention would.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub fn delete_records(&self, topic: &str, offsets: &[i64]) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = config(&self.bootstrap()).create()?;
+        let mut before = TopicPartitionList::new();
+        for (partition, &offset) in (0..).zip(offsets) {
+            before.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+        }
+        for partition in block_on(admin.delete_records(&before, &options()))??.elements() {
+            partition.error().with_context(|| format!("cannot delete records of {topic}"))?;
+        }
         Ok(())
     }
 
@@ -177,6 +206,16 @@ impl ProducerContext for Failures {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push(error.clone());
         }
     }
+}
+
+/// Deadlines of a request to the controller.
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(EXCHANGE)).operation_timeout(Some(EXCHANGE))
+}
+
+/// Waits for an answer without a runtime of the caller's.
+fn block_on<T>(answer: impl Future<Output = T>) -> Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().build()?.block_on(answer))
 }
 
 /// A client that only asks; it joins no group and commits nothing.

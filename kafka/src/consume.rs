@@ -10,14 +10,22 @@
 //! rust-rdkafka runs its clients in event mode. So only partitions' own queues are forwarded here; the group's
 //! events stay on the consumer's queue. Forward a partition ([`DataQueue::attach`]) *before* it is assigned:
 //! librdkafka keeps a forwarding that the application made.
+//!
+//! A topic that is deleted and made anew under a running client is the same to librdkafka, except for one line in
+//! its log: it goes on at the old offset, and what the new topic has before that would never be read. So that line
+//! is waited for ([`Batch::topic_made_anew`]): the client's log goes to a queue that is looked through behind every
+//! batch. It is written before the first message of the new topic can be fetched (fetches name the topic's identity),
+//! so it is seen with the first batch that may hold one.
 
 #![allow(unsafe_code)]
 
+use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
-use std::ffi::CString;
-use std::ptr::NonNull;
+use std::ffi::{CStr, CString};
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,9 +37,21 @@ pub struct NoQueue {
     partition: i32,
 }
 
+/// What a client's configuration must hold for its [`DataQueue`] to see that a topic was made anew.
+pub fn watch_topics(config: &mut ClientConfig) {
+    // `metadata` is the context of the one line that counts; few others have it.
+    let contexts = match config.get("debug") {
+        Some(more) => format!("metadata,{more}"),
+        None => "metadata".to_owned(),
+    };
+    config.set("debug", contexts).set_log_level(RDKafkaLogLevel::Debug);
+}
+
 /// A queue of one worker's own, into which the queues of its partitions are forwarded.
 pub struct DataQueue<C: ConsumerContext + 'static> {
     queue: NonNull<sys::rd_kafka_queue_t>,
+    /// The client's log.
+    log: NonNull<sys::rd_kafka_queue_t>,
     slots: Vec<*mut sys::rd_kafka_message_t>,
     // Last: the client must outlive its queue.
     consumer: Arc<BaseConsumer<C>>,
@@ -45,10 +65,17 @@ unsafe impl<C: ConsumerContext + 'static> Send for DataQueue<C> where Arc<BaseCo
 impl<C: ConsumerContext + 'static> DataQueue<C> {
     /// An empty queue that gives up to `batch_size` messages a call.
     pub fn new(consumer: Arc<BaseConsumer<C>>, batch_size: usize) -> DataQueue<C> {
-        // SAFETY: the client is alive, it is held by `consumer`.
-        let queue = unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) };
-        let queue = NonNull::new(queue).expect("rd_kafka_queue_new allocates or aborts");
-        DataQueue { queue, slots: Vec::with_capacity(batch_size), consumer }
+        // SAFETY: the client is alive, it is held by `consumer`; its log may go to any queue of its own, and does so
+        // until the queue is destroyed (see `drop`).
+        let (queue, log) = unsafe {
+            let rk = consumer.client().native_ptr();
+            let (queue, log) = (sys::rd_kafka_queue_new(rk), sys::rd_kafka_queue_new(rk));
+            sys::rd_kafka_set_log_queue(rk, log);
+            (queue, log)
+        };
+        let [queue, log] =
+            [queue, log].map(|queue| NonNull::new(queue).expect("rd_kafka_queue_new allocates or aborts"));
+        DataQueue { queue, log, slots: Vec::with_capacity(batch_size), consumer }
     }
 
     /// Sends a partition's messages to this queue from now on.
@@ -92,7 +119,29 @@ impl<C: ConsumerContext + 'static> DataQueue<C> {
         if self.take(1, timeout) == 1 {
             self.take(self.slots.capacity() - 1, Duration::ZERO);
         }
-        Batch { slots: &mut self.slots }
+        let topic_made_anew = self.read_log();
+        Batch { slots: &mut self.slots, topic_made_anew }
+    }
+
+    /// Whether the client's log says that a topic was made anew.
+    fn read_log(&self) -> bool {
+        let mut made_anew = false;
+        let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: `log` is a living queue of ours; every event is destroyed once, after the strings it owns were
+        // read; those are C strings if, as is checked, the event is one of a log line.
+        unsafe {
+            while let Some(event) = NonNull::new(sys::rd_kafka_queue_poll(self.log.as_ptr(), 0)) {
+                let event = event.as_ptr();
+                if sys::rd_kafka_event_log(event, &mut facility, &mut text, &mut level) == 0 {
+                    let (facility, text) = (CStr::from_ptr(facility), CStr::from_ptr(text));
+                    let (facility, text) = (facility.to_string_lossy(), text.to_string_lossy());
+                    tracing::debug!(%facility, level, "Kafka client: {text}");
+                    made_anew |= says_made_anew(&text);
+                }
+                sys::rd_kafka_event_destroy(event);
+            }
+        }
+        made_anew
     }
 
     fn take(&mut self, at_most: usize, timeout: Duration) -> usize {
@@ -136,14 +185,27 @@ impl<C: ConsumerContext + 'static> DataQueue<C> {
 
 impl<C: ConsumerContext + 'static> Drop for DataQueue<C> {
     fn drop(&mut self) {
-        // SAFETY: the queue is ours and destroyed once; the client is still alive, it is dropped after this.
-        unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) }
+        // SAFETY: both queues are ours and destroyed once; the client is still alive, it is dropped after this, and
+        // its log goes to its main queue again.
+        unsafe {
+            sys::rd_kafka_set_log_queue(self.consumer.client().native_ptr(), ptr::null_mut());
+            sys::rd_kafka_queue_destroy(self.log.as_ptr());
+            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
+        }
     }
+}
+
+/// True for `Topic logs changed id from … to …`, unless it is the first id that the client learns: sixteen zeros,
+/// in base64.
+fn says_made_anew(log_line: &str) -> bool {
+    let ids = log_line.split_once(" changed id from ").map(|(_, ids)| ids);
+    ids.is_some_and(|ids| !ids.starts_with("AAAAAAAAAAAAAAAAAAAAAA"))
 }
 
 /// Messages taken in one call. Their memory goes back to librdkafka when the batch is dropped.
 pub struct Batch<'q> {
     slots: &'q mut Vec<*mut sys::rd_kafka_message_t>,
+    topic_made_anew: bool,
 }
 
 /// What can stand in a batch.
@@ -186,6 +248,12 @@ impl Batch<'_> {
         self.slots.is_empty()
     }
 
+    /// True when some message in this batch, or in one after it, may be of a new topic that has the old one's name.
+    /// Needs [`watch_topics`], and brokers from Kafka 2.8 on.
+    pub fn topic_made_anew(&self) -> bool {
+        self.topic_made_anew
+    }
+
     /// The items, in the order they came.
     pub fn iter(&self) -> impl Iterator<Item = Item<'_>> {
         self.slots.iter().map(|&slot| {
@@ -219,5 +287,27 @@ impl Drop for Batch<'_> {
             // SAFETY: each message was given to us by `take` and is destroyed once, here.
             unsafe { sys::rd_kafka_message_destroy(slot) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_a_topic_made_anew() {
+        let line =
+            |from: &str| format!("[thrd:main]: Topic logs changed id from {from} to fvj7Ya4CQNqXAFUZ6K1BWw");
+        assert!(says_made_anew(&line("rWTg1E3tT0yuCbWlUGr9-A")));
+        assert!(!says_made_anew(&line("AAAAAAAAAAAAAAAAAAAAAA")), "known for the first time");
+        assert!(!says_made_anew("[thrd:main]: Topic logs [0] Leader 1 Epoch 0"));
+    }
+
+    #[test]
+    fn watching_keeps_what_the_user_debugs() {
+        let mut config = ClientConfig::new();
+        config.set("debug", "fetch");
+        watch_topics(&mut config);
+        assert_eq!(config.get("debug"), Some("metadata,fetch"));
     }
 }

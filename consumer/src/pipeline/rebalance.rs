@@ -1,10 +1,14 @@
 //! Taking partitions on and giving them up.
+//!
+//! Every partition comes in by one door, [`Pipeline::start_awaited`], and there alone is decided where its
+//! reading begins. A partition that is in doubt while it is read (its offsets are gone, or its topic is) is
+//! given up and goes through that door again.
 
 use super::{Partition, Pipeline};
 use crate::group::{PartitionOffsets, Rebalance};
 use crate::health::State;
 use crate::metrics::PartitionLabel;
-use crate::sink::file::checkpoint::Position;
+use crate::sink::file::checkpoint::{Position, Start};
 use crate::sink::file::lock::LockError;
 use crate::sink::file::log_file::FileError;
 use crate::sink::redis::Told;
@@ -58,7 +62,7 @@ impl Pipeline {
                 Err(error) => bail!(error),
             }
             match self.group.offsets(id) {
-                Ok(offsets) => ready.push((id, self.start(id, offsets))),
+                Ok(offsets) => ready.push((id, self.start(id, &offsets))),
                 Err(error) => warn!(partition = id, %error, "asking Kafka where to start, trying again"),
             }
         }
@@ -66,13 +70,14 @@ impl Pipeline {
         if ready.is_empty() && !answer {
             return Ok(());
         }
-        self.group.assign(&ready)?;
+        let starts: Vec<(i32, i64)> = ready.iter().map(|(id, start)| (*id, start.offset)).collect();
+        self.group.assign(&starts)?;
         if ready.is_empty() {
             return Ok(());
         }
         self.awaited.retain(|id| ready.iter().all(|(started, _)| started != id));
         for (id, start) in ready {
-            self.ledger.assign(id, start);
+            self.ledger.assign(id, start.offset);
             self.file.take_on(id, start);
         }
         self.reassign_redis();
@@ -81,14 +86,17 @@ impl Pipeline {
     }
 
     /// Sets a partition up and says where its reading starts.
-    fn start(&mut self, id: i32, offsets: PartitionOffsets) -> i64 {
+    fn start(&mut self, id: i32, offsets: &PartitionOffsets) -> Start {
         let durable = self.file.durable().get(id);
-        let start = start_offset(id, durable.as_ref(), offsets, self.private_files);
+        let Decision { offset, lost } = start_offset(id, durable.as_ref(), offsets, self.private_files);
+        self.metrics.skipped.inc_by(lost);
+        let start = Start { offset, topic_id: offsets.topic_id.clone() };
         let totals = durable.map(|position| position.totals(&self.names)).unwrap_or_default();
         let file = self.file.file_id(id);
-        let (next, flushed, end) = (start, start, offsets.high);
-        let partition = Partition { next, file, start, end, totals, flushed, redis_next: i64::MAX };
-        info!(partition = id, offset = start, end, "reading starts");
+        let (next, flushed, end) = (offset, offset, offsets.high);
+        let partition =
+            Partition { next, file, start: start.clone(), end, totals, flushed, redis_next: i64::MAX };
+        info!(partition = id, offset, end, "reading starts");
         self.partitions.insert(id, partition);
         start
     }
@@ -97,7 +105,7 @@ impl Pipeline {
         let Some(redis) = &mut self.redis else { return };
         let claims = self.partitions.iter().map(|(&id, partition)| Claim {
             partition: id,
-            start: partition.start,
+            start: partition.start.clone(),
             end: partition.end.max(partition.next),
             durable: None,
         });
@@ -120,6 +128,19 @@ impl Pipeline {
                 return;
             }
         }
+    }
+
+    /// Begins partitions anew whose reading can't go on: what we know of them is no longer so.
+    pub(super) fn start_again(&mut self, mut ids: Vec<i32>) -> anyhow::Result<()> {
+        ids.retain(|id| self.partitions.contains_key(id));
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.revoke(&ids)?;
+        self.awaited.extend(ids);
+        self.start_awaited(false)
     }
 
     fn revoke(&mut self, ids: &[i32]) -> anyhow::Result<()> {
@@ -198,60 +219,138 @@ impl Pipeline {
     }
 }
 
+/// Where reading starts, and how many events Kafka deleted before they were read.
+#[derive(Debug, PartialEq, Eq)]
+struct Decision {
+    offset: i64,
+    lost: u64,
+}
+
 /// Where reading starts: at the checkpoint, whatever Kafka says; without one, at the group's offset; without
 /// that, at the partition's first. Files that only we see know nothing of what other consumers did with the
 /// partition in the meantime, so there the group's offset counts where it is ahead.
-fn start_offset(id: i32, durable: Option<&Position>, offsets: PartitionOffsets, private_files: bool) -> i64 {
-    let committed = offsets.committed.filter(|&committed| committed <= offsets.high);
-    let start = match (durable.map(|position| position.next), committed) {
+///
+/// | found | rule |
+/// |---|---|
+/// | the topic has another identity than the checkpoint's | made anew: as without a checkpoint |
+/// | Kafka has deleted what comes next | from the first that is left; said and counted |
+/// | the checkpoint is beyond the partition's end | its broker lost the end: from the end on, since the file has the rest |
+/// | the same, but the topic has no identity (before Kafka 2.8) | taken for made anew |
+fn start_offset(
+    partition: i32,
+    durable: Option<&Position>,
+    offsets: &PartitionOffsets,
+    private_files: bool,
+) -> Decision {
+    let &PartitionOffsets { ref topic_id, low, high, .. } = offsets;
+    let committed = offsets.committed.filter(|&committed| committed <= high);
+    let topic = Start { offset: low, topic_id: topic_id.clone() };
+    let durable = durable.filter(|position| {
+        let same = topic.is_of(position.topic_id.as_deref());
+        if !same {
+            warn!(
+                partition,
+                position = position.next,
+                "the topic was made anew: the file goes on with the new one"
+            );
+        }
+        same
+    });
+    let wanted = match (durable.map(|position| position.next), committed) {
         (Some(next), Some(committed)) if private_files => next.max(committed),
         (Some(next), _) => next,
         (None, Some(committed)) => committed,
-        (None, None) => offsets.low,
+        (None, None) => low,
     };
-    if start > offsets.high {
-        let (position, end) = (start, offsets.high);
-        error!(partition = id, position, end, "the topic was made anew: starting from its beginning");
-        return offsets.low;
-    }
-    if start < offsets.low {
-        let (position, first, lost) = (start, offsets.low, offsets.low - start);
-        warn!(
-            partition = id,
-            position, first, lost, "Kafka deleted events before they were read: raise retention"
+    if wanted < low {
+        let lost = low.abs_diff(wanted);
+        error!(
+            partition,
+            position = wanted,
+            first = low,
+            lost,
+            "Kafka deleted events before they were read: raise retention"
         );
+        return Decision { offset: low, lost };
     }
-    start
+    if wanted <= high {
+        return Decision { offset: wanted, lost: 0 };
+    }
+    if topic_id.is_some() && durable.is_some_and(|position| position.topic_id.is_some()) {
+        error!(
+            partition,
+            position = wanted,
+            end = high,
+            "Kafka lost the partition's end, which the file has: going on behind it"
+        );
+        return Decision { offset: high, lost: 0 };
+    }
+    warn!(
+        partition,
+        position = wanted,
+        end = high,
+        "the topic was made anew: the file goes on with the new one"
+    );
+    Decision { offset: low, lost: 0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const OFFSETS: PartitionOffsets = PartitionOffsets { committed: Some(50), low: 10, high: 100 };
+    fn offsets() -> PartitionOffsets {
+        PartitionOffsets { topic_id: Some("one".to_owned()), committed: Some(50), low: 10, high: 100 }
+    }
 
     fn at(next: i64) -> Position {
-        Position { next, ..Position::default() }
+        Position { next, topic_id: Some("one".to_owned()), ..Position::default() }
+    }
+
+    fn start(durable: Option<&Position>, offsets: &PartitionOffsets) -> (i64, u64) {
+        let Decision { offset, lost } = start_offset(0, durable, offsets, false);
+        (offset, lost)
     }
 
     #[test]
     fn the_checkpoint_counts() {
-        assert_eq!(start_offset(0, Some(&at(40)), OFFSETS, false), 40);
-        assert_eq!(start_offset(0, Some(&at(60)), OFFSETS, false), 60);
-        assert_eq!(start_offset(0, None, OFFSETS, false), 50);
-        assert_eq!(start_offset(0, None, PartitionOffsets { committed: None, ..OFFSETS }, false), 10);
+        assert_eq!(start(Some(&at(40)), &offsets()), (40, 0));
+        assert_eq!(start(Some(&at(60)), &offsets()), (60, 0));
+        assert_eq!(start(Some(&at(100)), &offsets()), (100, 0));
+        assert_eq!(start(None, &offsets()), (50, 0));
+        assert_eq!(start(None, &PartitionOffsets { committed: None, ..offsets() }), (10, 0));
     }
 
     #[test]
     fn private_files_follow_the_group() {
-        assert_eq!(start_offset(0, Some(&at(40)), OFFSETS, true), 50);
-        assert_eq!(start_offset(0, Some(&at(60)), OFFSETS, true), 60);
+        assert_eq!(start_offset(0, Some(&at(40)), &offsets(), true).offset, 50);
+        assert_eq!(start_offset(0, Some(&at(60)), &offsets(), true).offset, 60);
+    }
+
+    #[test]
+    fn what_kafka_deleted_is_counted() {
+        assert_eq!(start(Some(&at(3)), &offsets()), (10, 7));
     }
 
     #[test]
     fn a_topic_made_anew_is_read_from_its_beginning() {
-        assert_eq!(start_offset(0, Some(&at(1_000)), OFFSETS, false), 10);
-        let committed_beyond = PartitionOffsets { committed: Some(1_000), ..OFFSETS };
-        assert_eq!(start_offset(0, None, committed_beyond, false), 10);
+        let anew = PartitionOffsets { topic_id: Some("two".to_owned()), committed: None, ..offsets() };
+        assert_eq!(start(Some(&at(40)), &anew), (10, 0));
+        assert_eq!(start(Some(&at(1_000)), &anew), (10, 0));
+        let committed_beyond = PartitionOffsets { committed: Some(1_000), ..offsets() };
+        assert_eq!(start(None, &committed_beyond), (10, 0));
+    }
+
+    #[test]
+    fn without_identities_a_shorter_topic_is_taken_for_another() {
+        let nameless = PartitionOffsets { topic_id: None, ..offsets() };
+        assert_eq!(start(Some(&at(1_000)), &nameless), (10, 0));
+        assert_eq!(start(Some(&at(40)), &nameless), (40, 0));
+        let old_checkpoint = Position { next: 1_000, ..Position::default() };
+        assert_eq!(start(Some(&old_checkpoint), &offsets()), (10, 0));
+    }
+
+    #[test]
+    fn a_lost_end_is_not_written_again() {
+        assert_eq!(start(Some(&at(1_000)), &offsets()), (100, 0));
     }
 }

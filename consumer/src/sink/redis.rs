@@ -379,7 +379,7 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::file::checkpoint::Position;
+    use crate::sink::file::checkpoint::{Position, Start};
 
     #[test]
     fn patience_runs_out_and_comes_back() {
@@ -397,12 +397,13 @@ mod tests {
     #[test]
     fn a_claim_is_renewed_as_the_partition_grows() {
         let (front, durable) = (Front::default(), Durable::default());
-        let claim = Claim { partition: 0, start: 5, end: 10, durable: None };
+        let start = Start { offset: 5, topic_id: None };
+        let claim = Claim { partition: 0, start, end: 10, durable: None };
         assert_eq!(front.renew(&claim, &durable), claim);
         front.set([(0, 100)].into_iter());
         durable.set(0, Position { next: 90, ..Position::default() });
         let renewed = front.renew(&claim, &durable);
-        assert_eq!((renewed.start, renewed.end), (5, 100));
+        assert_eq!((renewed.start.offset, renewed.end), (5, 100));
         assert_eq!(renewed.durable.map(|position| position.next), Some(90));
     }
 

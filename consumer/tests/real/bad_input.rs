@@ -86,7 +86,7 @@ fn every_good_one_arrives_and_every_bad_one_is_kept() {
             .is_ok_and(|ends| ends.iter().sum::<i64>() as usize == HOSTILE + 1)
     })
     .unwrap();
-    let metrics = metrics(&consumer);
+    let metrics = scene.metrics(&consumer);
     scene.end(&mut consumer);
 
     let text = std::fs::read_to_string(scene.path("logs.txt")).unwrap();
@@ -122,16 +122,4 @@ fn every_good_one_arrives_and_every_bad_one_is_kept() {
         let line = format!("sluice_events_rejected_total{{reason=\"{reason}\"}} {count}");
         assert!(metrics.contains(&line), "{line} in\n{metrics}");
     }
-}
-
-/// The metrics page, read as Prometheus would.
-fn metrics(consumer: &harness::Program) -> String {
-    use std::io::{Read, Write};
-    let log = consumer.stderr();
-    let address = log.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
-    let mut page = String::new();
-    stream.read_to_string(&mut page).unwrap();
-    page
 }

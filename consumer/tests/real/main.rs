@@ -10,3 +10,4 @@ mod crashes;
 mod outages;
 mod rebalances;
 mod scene;
+mod topics;

@@ -6,6 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use redis::Commands;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -80,6 +82,17 @@ impl Scene {
             listed == Some(events.min(100_000))
         })
         .unwrap();
+    }
+
+    /// A consumer's metrics page, read as Prometheus would.
+    pub fn metrics(&self, consumer: &Program) -> String {
+        let log = consumer.stderr();
+        let address = log.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        page
     }
 
     /// Ends a consumer as `docker stop` does, and sees that it ended well.

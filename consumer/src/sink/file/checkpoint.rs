@@ -43,6 +43,9 @@ pub const TAIL_BYTES: usize = 256;
 pub struct Position {
     /// How many times a consumer has taken on the partition with this file.
     pub epoch: u64,
+    /// Identity of the topic that `next` is an offset of; none when the broker gives topics none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_id: Option<String>,
     /// Every offset below is in the file (or was rejected).
     pub next: i64,
     /// Events in the file by level, over the file's whole life.
@@ -51,7 +54,31 @@ pub struct Position {
     pub services: BTreeMap<String, u64>,
 }
 
+/// Where a consumer begins to read a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The first offset it wants.
+    pub offset: i64,
+    /// Identity of the topic, if the broker gives it one.
+    pub topic_id: Option<String>,
+}
+
+impl Start {
+    /// False if something that is known by `topic_id` belongs to another topic: one that was deleted and made
+    /// anew under the same name. What has no identity is taken for the same.
+    pub fn is_of(&self, topic_id: Option<&str>) -> bool {
+        self.topic_id.as_deref().zip(topic_id).is_none_or(|(ours, theirs)| ours == theirs)
+    }
+}
+
 impl Position {
+    /// A consumer begins to read here.
+    pub fn take_on(&mut self, start: &Start) {
+        self.epoch += 1;
+        self.next = start.offset;
+        self.topic_id.clone_from(&start.topic_id);
+    }
+
     /// Takes over counts.
     pub fn set_totals(&mut self, totals: &Counts, names: &ServiceNames) {
         for (level, count) in Level::ALL.into_iter().zip(totals.levels).filter(|(_, count)| *count > 0) {
@@ -206,6 +233,7 @@ mod tests {
         for p in 0..partitions {
             let position = Position {
                 epoch: 1,
+                topic_id: Some("rWTg1E3tT0yuCbWlUGr9-A".to_owned()),
                 next: i64::from(p) + 7,
                 levels: BTreeMap::from([(Level::Info, 3)]),
                 services: BTreeMap::from([("auth".to_owned(), 3)]),

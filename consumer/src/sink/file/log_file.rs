@@ -15,7 +15,7 @@
 //!
 //! Reading always goes on where the checkpoint says: what was taken away by hand is not written again.
 
-use super::checkpoint::{Checkpoint, CheckpointFile, Position, TAIL_BYTES, create_durably};
+use super::checkpoint::{Checkpoint, CheckpointFile, Position, Start, TAIL_BYTES, create_durably};
 use super::lock::{FileLock, LockError};
 use crate::counts::{Counts, ServiceNames};
 use std::fs::File;
@@ -173,10 +173,8 @@ impl LogFile {
     }
 
     /// Takes on a partition: its epoch counts up, durably with the next checkpoint.
-    pub fn take_on(&mut self, partition: i32, start: i64) {
-        let position = self.checkpoint.partitions.entry(partition).or_default();
-        position.epoch += 1;
-        position.next = start;
+    pub fn take_on(&mut self, partition: i32, start: &Start) {
+        self.checkpoint.partitions.entry(partition).or_default().take_on(start);
     }
 
     /// Appends whole lines, behind the last line that is still there. Not durable before [`sync`](Self::sync).

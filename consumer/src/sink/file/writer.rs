@@ -7,7 +7,7 @@ use super::log_file::LogFile;
 use crate::counts::{Counts, ServiceNames};
 use crate::metrics::{Metrics, Sink, SinkLabel, Stage, StageLabel};
 use crate::sink::dead_letter::Acknowledged;
-use crate::sink::file::checkpoint::Position;
+use crate::sink::file::checkpoint::{Position, Start};
 use common::event::now_micros;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::collections::BTreeMap;
@@ -56,8 +56,8 @@ pub struct Progress {
 pub enum Job {
     /// Takes a file over.
     Open(FileId, Box<LogFile>),
-    /// A partition is ours from this offset on.
-    TakeOn(FileId, i32, i64),
+    /// A partition is ours from here on.
+    TakeOn(FileId, i32, Start),
     /// Writes.
     Write(Block),
     /// Makes all durable and lets the file go.
@@ -83,6 +83,11 @@ impl Durable {
     /// Notes a position.
     pub fn set(&self, partition: i32, position: Position) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, position);
+    }
+
+    /// A partition is read from here on: what follows on a crash, too, since the same is found again.
+    pub fn take_on(&self, partition: i32, start: &Start) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(partition).or_default().take_on(start);
     }
 
     /// The position of a partition.
@@ -129,7 +134,7 @@ impl Writer {
             };
             match self.jobs.recv_timeout(wait) {
                 Ok(Job::Open(id, file)) => drop(state.files.insert(id, *file)),
-                Ok(Job::TakeOn(id, partition, start)) => state.open_file(id).take_on(partition, start),
+                Ok(Job::TakeOn(id, partition, start)) => state.open_file(id).take_on(partition, &start),
                 Ok(Job::Write(block)) => {
                     let file = state.open_file(block.file);
                     file.append(&block.lines).map_err(|error| at(file, error))?;

@@ -8,13 +8,14 @@
 //! | `logs:recent:WARN` `:ERROR` `:FATAL` | list | the same by level |
 //! | `logs:levels` `logs:services` | hash | events in all, by level and by service |
 //! | `logs:minute:2026-11-22T07:12` | hash | the same for events of that minute (`INFO`, `service:auth`), expires |
-//! | `logs:position:TOPIC:PARTITION` | string | `next-offset owner`: everything below is in, nothing else |
+//! | `logs:position:TOPIC:PARTITION` | string | `next-offset owner topic-id`: everything below is in, nothing else |
 //!
 //! The bytes of an event are copied once, straight into the request; the length of the list stands before its
 //! items and is known only at the end, so room for the head is kept free and filled from the right.
 
 use crate::counts::{Counts, ServiceId, ServiceNames};
 use common::level::Level;
+use std::collections::BTreeMap;
 
 /// Levels that have a list of their own.
 const LISTED: [Level; 3] = [Level::Warn, Level::Error, Level::Fatal];
@@ -201,8 +202,14 @@ impl Request {
     }
 
     /// The whole request in RESP, with `trailer` (commands already packed) behind it, and the number of its
-    /// commands from `MULTI` to `EXEC`.
-    pub fn pack(&mut self, keys: &Keys, names: &ServiceNames, owner: &str, trailer: &[u8]) -> (&[u8], usize) {
+    /// commands from `MULTI` to `EXEC`. `marks` say by partition what stands behind the position.
+    pub fn pack(
+        &mut self,
+        keys: &Keys,
+        names: &ServiceNames,
+        marks: &BTreeMap<i32, String>,
+        trailer: &[u8],
+    ) -> (&[u8], usize) {
         let mut commands = 2;
         let mut head = Vec::with_capacity(HEAD_ROOM);
         command(&mut head, &[b"MULTI"]);
@@ -230,7 +237,7 @@ impl Request {
         }
         tail.add_totals(keys, names, &sum);
         for moved in &self.positions {
-            tail.set_position(keys, moved.partition, moved.next, owner);
+            tail.set_position(keys, moved.partition, moved.next, &marks[&moved.partition]);
         }
         command(&mut tail.bytes, &[b"EXEC"]);
         tail.bytes.extend_from_slice(trailer);
@@ -265,9 +272,9 @@ impl Tail {
         self.commands += 1;
     }
 
-    /// Sets a partition's position.
-    pub fn set_position(&mut self, keys: &Keys, partition: i32, next: i64, owner: &str) {
-        self.command(&[b"SET", keys.position(partition).as_bytes(), format!("{next} {owner}").as_bytes()]);
+    /// Sets a partition's position, with a mark behind it.
+    pub fn set_position(&mut self, keys: &Keys, partition: i32, next: i64, mark: &str) {
+        self.command(&[b"SET", keys.position(partition).as_bytes(), format!("{next} {mark}").as_bytes()]);
     }
 
     /// Adds counts to the totals.
@@ -352,6 +359,7 @@ mod tests {
     fn a_batch_is_one_transaction() {
         let names = ServiceNames::default();
         let auth = names.id("auth");
+        let marks = BTreeMap::from([(2, "me".to_owned())]);
         let minute = 29_393_712; // 2025-11-20T07:12
         let mut request = Request::default();
         for _ in 0..2 {
@@ -361,7 +369,7 @@ mod tests {
             request.push(b"{\"a\":2}", Level::Error, None, at, Some(2), &keys());
             request.push(b"{\"a\":3}", Level::Info, Some(auth), Some(0), None, &keys());
             request.moved(2, 7, 10);
-            let (bytes, count) = request.pack(&keys(), &names, "me", b"");
+            let (bytes, count) = request.pack(&keys(), &names, &marks, b"");
             let commands = parse(bytes);
             assert_eq!(commands.len(), count);
             let text: Vec<String> = commands.iter().map(|words| words.join(" ")).collect();

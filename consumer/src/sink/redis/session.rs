@@ -1,7 +1,7 @@
 //! One connection to Redis that owns some partitions' positions.
 //!
 //! Exactly once, as readers see it, rests on a compare-and-set of each partition's position, which is the text
-//! `next-offset owner`:
+//! `next-offset owner topic-id` (`-` for a topic without identity):
 //!
 //! ```text
 //! WATCH p…  MGET p…            ← sent behind the EXEC before, so it costs no round trip
@@ -14,7 +14,7 @@
 
 use super::request::{Keys, Moved, Request, Tail, command};
 use crate::counts::ServiceNames;
-use crate::sink::file::checkpoint::Position;
+use crate::sink::file::checkpoint::{Position, Start};
 use redis::{Connection, RedisError, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -66,8 +66,8 @@ pub struct Claim {
     /// The partition.
     pub partition: i32,
     /// Where reading started when it was assigned.
-    pub start: i64,
-    /// As far as the partition is known to go; a position beyond that is of another topic of the same name.
+    pub start: Start,
+    /// As far as the partition is known to go; a position beyond that is none of ours.
     pub end: i64,
     /// What is durable in the file.
     pub durable: Option<Position>,
@@ -91,6 +91,8 @@ pub struct Session {
     names: ServiceNames,
     owner: String,
     held: BTreeMap<i32, i64>,
+    /// By partition what stands behind its position: who holds it, and of which topic.
+    marks: BTreeMap<i32, String>,
     /// `WATCH` and `MGET` of all that is held, packed.
     watch: Vec<u8>,
 }
@@ -106,10 +108,12 @@ impl Session {
         names: ServiceNames,
         owner: String,
     ) -> Result<Session, SessionError> {
-        let connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
+        let mut connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
         connection.set_read_timeout(Some(REPLY_TIMEOUT))?;
         connection.set_write_timeout(Some(REPLY_TIMEOUT))?;
-        Ok(Session { connection, keys, names, owner, held: BTreeMap::new(), watch: Vec::new() })
+        warn_of_eviction(&mut connection);
+        let (held, marks) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Session { connection, keys, names, owner, held, marks, watch: Vec::new() })
     }
 
     /// Positions that this session owns.
@@ -117,9 +121,10 @@ impl Session {
         &self.held
     }
 
-    /// Makes the partitions ours, and only those. A position beyond what we know of a partition is another
-    /// owner's, or of another topic of the same name: `ask_end` asks Kafka for the partition's end. Where Redis knows nothing of a partition its counters are
-    /// set up from the file's, in the same transaction as the position.
+    /// Makes the partitions ours, and only those. A position beyond what we know of a partition may be another
+    /// owner's, who knew more, or of a topic of the same name that is gone: `ask_end` asks Kafka for the
+    /// partition's end. Where Redis knows nothing of a partition its counters are set up from the file's, in the
+    /// same transaction as the position.
     ///
     /// # Errors
     /// [`SessionError`]; `Conflict` when somebody else claims at the same time.
@@ -128,7 +133,10 @@ impl Session {
         claims: &[Claim],
         ask_end: impl Fn(i32) -> Result<i64, rdkafka::error::KafkaError>,
     ) -> Result<Vec<Claimed>, SessionError> {
-        self.held = claims.iter().map(|claim| (claim.partition, claim.start)).collect();
+        self.held = claims.iter().map(|claim| (claim.partition, claim.start.offset)).collect();
+        let mark =
+            |claim: &Claim| format!("{} {}", self.owner, claim.start.topic_id.as_deref().unwrap_or("-"));
+        self.marks = claims.iter().map(|claim| (claim.partition, mark(claim))).collect();
         self.watch.clear();
         let names: Vec<String> = self.held.keys().map(|&partition| self.keys.position(partition)).collect();
         for verb in [b"WATCH".as_slice(), b"MGET"] {
@@ -143,13 +151,23 @@ impl Session {
         let mut claimed = Vec::with_capacity(claims.len());
         for claim in claims {
             let known = found[&claim.partition].as_deref().and_then(parse_position);
-            let known_end = claim.end.max(claim.start);
+            let known_end = claim.end.max(claim.start.offset);
             let (next, fresh) = match known {
-                Some(next) if next <= known_end || next <= ask_end(claim.partition)? => (next, false),
-                Some(position) => {
+                Some((next, topic_id))
+                    if claim.start.is_of(topic_id)
+                        && (next <= known_end || next <= ask_end(claim.partition)?) =>
+                {
+                    (next, false)
+                }
+                Some((position, _)) => {
                     let (partition, end) = (claim.partition, known_end);
-                    tracing::warn!(partition, position, end, "the topic was made anew: Redis starts over");
-                    (claim.start, false)
+                    tracing::warn!(
+                        partition,
+                        position,
+                        end,
+                        "Redis knew another topic: it goes on where the file does"
+                    );
+                    (claim.start.offset, false)
                 }
                 None => {
                     let durable = claim.durable.as_ref();
@@ -157,11 +175,11 @@ impl Session {
                         tail.add_totals(&self.keys, &self.names, &position.totals(&self.names));
                     }
                     let next = durable.map(|position| position.next).filter(|&next| next <= known_end);
-                    (next.unwrap_or(claim.start), true)
+                    (next.unwrap_or(claim.start.offset), true)
                 }
             };
             let result = Claimed { partition: claim.partition, next, fresh };
-            tail.set_position(&self.keys, claim.partition, result.next, &self.owner);
+            tail.set_position(&self.keys, claim.partition, result.next, &self.marks[&claim.partition]);
             self.held.insert(claim.partition, result.next);
             claimed.push(result);
         }
@@ -186,7 +204,7 @@ impl Session {
             }
         }
         let commands = {
-            let (bytes, commands) = request.pack(&self.keys, &self.names, &self.owner, &self.watch);
+            let (bytes, commands) = request.pack(&self.keys, &self.names, &self.marks, &self.watch);
             self.connection.send_packed_command(bytes)?;
             commands
         };
@@ -209,7 +227,7 @@ impl Session {
         let found = self.read_positions()?;
         for (&partition, &next) in &self.held {
             let found = found[&partition].as_deref().unwrap_or("(nothing)");
-            if found != format!("{next} {}", self.owner) {
+            if found != format!("{next} {}", self.marks[&partition]) {
                 return Err(SessionError::Superseded { partition, found: found.to_owned() });
             }
         }
@@ -228,6 +246,25 @@ impl Session {
     }
 }
 
-fn parse_position(text: &str) -> Option<i64> {
-    text.split_once(' ')?.0.parse().ok().filter(|&next: &i64| next >= 0)
+/// Says so when Redis may drop any key for want of memory: a position that goes alone would have its events
+/// counted twice.
+fn warn_of_eviction(connection: &mut Connection) {
+    // Who may not ask is not told.
+    let info: String = redis::cmd("INFO").arg("memory").query(connection).unwrap_or_default();
+    let value = |key: &str| info.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    if let Some(policy) = value("maxmemory_policy").filter(|policy| policy.starts_with("allkeys-"))
+        && value("maxmemory") != Some("0")
+    {
+        tracing::warn!(
+            policy,
+            "Redis may evict any key, then its counters are no longer exact: set maxmemory-policy to noeviction"
+        );
+    }
+}
+
+/// The offset, and the topic's identity if there is one.
+fn parse_position(text: &str) -> Option<(i64, Option<&str>)> {
+    let mut words = text.split(' ');
+    let next = words.next()?.parse().ok().filter(|&next: &i64| next >= 0)?;
+    Some((next, words.nth(1).filter(|&topic_id| topic_id != "-")))
 }

@@ -1,0 +1,90 @@
+//! The topic itself changes: made anew, or shortened.
+
+use crate::scene::{PATIENCE, Scene};
+use harness::wait_until;
+
+const PARTITIONS: usize = 2;
+
+fn lines(scene: &Scene) -> usize {
+    std::fs::read(scene.path("logs.txt")).map_or(0, |text| text.iter().filter(|&&byte| byte == b'\n').count())
+}
+
+/// Sends `count` events as fast as possible.
+fn send(scene: &Scene, report: &str, count: &str) {
+    let mut producer = scene.producer(report, &["--rate", "max", "--count", count]);
+    scene.finish(&mut producer);
+}
+
+fn make_anew(scene: &Scene) {
+    scene.stack.delete_topic("logs").unwrap();
+    scene.stack.create_topic("logs", PARTITIONS).unwrap();
+}
+
+/// Given a topic that is deleted and made anew while no consumer runs, and that by then holds more than the old
+/// one did, so that every old offset exists again, then all of the new one is in the file and in Redis.
+#[test]
+fn made_anew_and_longer_while_nobody_looked() {
+    let scene = Scene::new(PARTITIONS);
+    send(&scene, "old.json", "20k");
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    scene.await_count(20_000);
+    scene.end(&mut consumer);
+    make_anew(&scene);
+    send(&scene, "new.json", "50k");
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    scene.await_count(70_000);
+    scene.end(&mut consumer);
+    scene.audit(&[scene.path("logs.txt")], &["old.json", "new.json"], 70_000);
+}
+
+/// Given a topic that is deleted and made anew under a running consumer, then all of the new one arrives, too,
+/// whether it is shorter than the old one was or longer.
+#[test]
+fn made_anew_under_a_running_consumer() {
+    let scene = Scene::new(PARTITIONS);
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    let mut events = 0;
+    let mut reports = Vec::new();
+    for (report, count) in [("first.json", 20_000), ("shorter.json", 5_000), ("longer.json", 60_000)] {
+        send(&scene, report, &count.to_string());
+        reports.push(report);
+        events += count;
+        scene.await_count(events);
+        if report != "longer.json" {
+            make_anew(&scene);
+        }
+    }
+    scene.end(&mut consumer);
+    assert!(consumer.stderr().contains("the topic was made anew"), "{}", consumer.stderr());
+    scene.audit(&[scene.path("logs.txt")], &reports, events);
+}
+
+/// Given a consumer that was away for so long that Kafka has deleted what it did not read, then it goes on with
+/// what is left, and says and counts what is lost.
+#[test]
+fn what_kafka_deleted_is_said_and_counted() {
+    let scene = Scene::new(PARTITIONS);
+    send(&scene, "first.json", "20k");
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    scene.await_count(20_000);
+    scene.end(&mut consumer);
+    let had = scene.stack.high_watermarks("logs").unwrap();
+    send(&scene, "second.json", "20k");
+    let ends = scene.stack.high_watermarks("logs").unwrap();
+    let first_left: Vec<i64> = had.iter().zip(&ends).map(|(had, end)| had + (end - had) / 2).collect();
+    scene.stack.delete_records("logs", &first_left).unwrap();
+    let lost: i64 = first_left.iter().zip(&had).map(|(first, had)| first - had).sum();
+    let left = 20_000 - usize::try_from(lost).unwrap();
+
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    wait_until("what is left to be in the file", PATIENCE, || lines(&scene) == 20_000 + left).unwrap();
+    let page = scene.metrics(&consumer);
+    assert!(page.contains(&format!("sluice_offsets_skipped_total {lost}")), "{lost}: {page}");
+    scene.end(&mut consumer);
+    assert!(
+        consumer.stderr().contains("Kafka deleted events before they were read"),
+        "{}",
+        consumer.stderr()
+    );
+    assert_eq!(lines(&scene), 20_000 + left);
+}
