@@ -16,9 +16,9 @@
 //! Reading always goes on where the checkpoint says: what was taken away by hand is not written again.
 
 use super::checkpoint::{Checkpoint, CheckpointFile, Position, Start, TAIL_BYTES, create_durably};
+use super::disk::DiskFile;
 use super::lock::{FileLock, LockError};
 use crate::counts::{Counts, ServiceNames};
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ pub enum FileError {
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
-    file: File,
+    file: DiskFile,
     length: u64,
     tail: Vec<u8>,
     opened: Instant,
@@ -95,7 +95,7 @@ impl LogFile {
         let now = Instant::now();
         let mut log_file = LogFile {
             path: path.to_owned(),
-            file: create_durably(path).map_err(io_error)?,
+            file: DiskFile::new(create_durably(path).map_err(io_error)?),
             length: 0,
             tail: Vec::new(),
             opened: now,
@@ -111,7 +111,7 @@ impl LogFile {
     }
 
     fn repair(&mut self, known: bool) -> io::Result<()> {
-        let found = self.file.metadata()?.len();
+        let found = self.file.file().metadata()?.len();
         let expected = self.checkpoint.length;
         if known
             && found >= expected
@@ -119,8 +119,8 @@ impl LogFile {
         {
             if found > expected {
                 info!(file = %self.path.display(), bytes = found - expected, "cut back to the checkpoint");
-                self.file.set_len(expected)?;
-                self.file.sync_all()?;
+                self.file.file().set_len(expected)?;
+                self.file.file().sync_all()?;
             }
             self.length = expected;
             self.tail = self.read_tail(expected)?;
@@ -148,7 +148,7 @@ impl LogFile {
     fn read_tail(&self, length: u64) -> io::Result<Vec<u8>> {
         let mut tail = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(TAIL_BYTES)];
         let from = length - tail.len() as u64;
-        self.file.read_exact_at(&mut tail, from)?;
+        self.file.file().read_exact_at(&mut tail, from)?;
         Ok(tail)
     }
 
@@ -182,7 +182,7 @@ impl LogFile {
     /// # Errors
     /// What the operating system says; what was written of it is cut off at the next start.
     pub fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        let (expected, found) = (self.length, self.file.metadata()?.len());
+        let (expected, found) = (self.length, self.file.file().metadata()?.len());
         if found < expected {
             let file = self.path.display();
             warn!(%file, expected, found, "somebody truncated the file: going on behind its last line");
@@ -207,7 +207,7 @@ impl LogFile {
     /// What the operating system says. After a failed sync nobody knows what is on disk: the caller must end,
     /// and the next start cuts back to the checkpoint.
     pub fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.file().sync_data()
     }
 
     /// Notes that what was appended so far holds a partition up to `next`, and `totals` of its events in all.
@@ -238,7 +238,7 @@ impl LogFile {
             return Ok(());
         }
         self.looked = Instant::now();
-        let ours = self.file.metadata()?;
+        let ours = self.file.file().metadata()?;
         let moved = match self.path.metadata() {
             Ok(at_path) => at_path.ino() != ours.ino() || at_path.dev() != ours.dev(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => true,
@@ -284,9 +284,9 @@ impl LogFile {
     /// Leaves the file that was open to whoever took it, and goes on in the one at the path.
     fn reopen(&mut self) -> io::Result<()> {
         // Makes our own renaming durable, too: the new file's folder is synced.
-        self.file = create_durably(&self.path)?;
+        self.file = DiskFile::new(create_durably(&self.path)?);
         self.opened = Instant::now();
-        let found = self.file.metadata()?.len();
+        let found = self.file.file().metadata()?.len();
         self.go_on_behind(found)?;
         self.sync()?;
         self.write_checkpoint()
@@ -296,6 +296,7 @@ impl LogFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     fn open(path: &Path) -> LogFile {
         LogFile::open(path, "logs", "test", Rotation::default()).unwrap()
