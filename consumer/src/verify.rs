@@ -6,22 +6,24 @@
 //! see [`sequences`].
 
 mod audit;
-mod lines;
+mod blocks;
+mod names;
+mod parallel;
 mod sequences;
 mod summary;
+mod tally;
 
 use anyhow::{Context, bail};
 use audit::Audit;
-use common::decode::decode;
-use common::level::Level;
+use blocks::Blocks;
 use common::report::ProducerReport;
 use indicatif::{ProgressBar, ProgressStyle};
-use lines::{Line, Lines};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Read, Write};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use summary::{Summary, shown};
+use summary::Summary;
 
 /// Below this many bytes a progress bar would only flash.
 const PROGRESS_FROM_BYTES: u64 = 100 << 20;
@@ -90,45 +92,38 @@ fn verify(args: &Args) -> anyhow::Result<Summary> {
     }
     let total = files.iter().map(|(_, _, bytes)| bytes).sum();
     let progress = progress_bar(total);
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
     let mut audit = Audit::new(reports);
     for (file, path, _) in files {
         let partitions = partitions_of(path).or(args.partitions.map(|n| n as usize));
         audit.next_file(partitions);
-        read_file(progress.wrap_read(file), path, &mut audit)?;
+        audit_file(Blocks::new(progress.wrap_read(file)), workers, path, &mut audit)?;
     }
     let bytes = progress.position();
     progress.finish_and_clear();
     Ok(Summary { bytes, ..audit.finish() })
 }
 
-fn read_file(file: impl std::io::Read, path: &Path, audit: &mut Audit) -> anyhow::Result<()> {
-    let mut lines = Lines::new(file);
-    let mut number = 0_u64;
-    while let Some(line) = lines.next().with_context(|| format!("cannot read {}", path.display()))? {
-        number += 1;
-        let (text, reason) = match line {
-            Line::Whole(text) => match decode(text) {
-                Ok(event) => {
-                    audit.event(&event);
-                    continue;
-                }
-                Err(reject) => (text, reject.to_string()),
-            },
-            Line::Torn(text) => (text, "the last line has no newline".to_owned()),
-            Line::TooLong(text) => (text, "the line is longer than any event".to_owned()),
-        };
-        if number == 1 && is_text_format(text) {
+/// Tells the audit what every line of a file says.
+fn audit_file(
+    blocks: Blocks<impl Read + Send>,
+    workers: usize,
+    path: &Path,
+    audit: &mut Audit,
+) -> anyhow::Result<()> {
+    let mut number = 1;
+    parallel::for_each_tally(blocks, workers, |tally| {
+        let tally = tally.with_context(|| format!("cannot read {}", path.display()))?;
+        if number == 1 && tally.begins_as_text {
             bail!(
                 "{} was written with --file-format text, which keeps no identity: verify needs --file-format json",
                 path.display()
             );
         }
-        audit.malformed(|| {
-            let beginning = String::from_utf8_lossy(&text[..text.len().min(400)]);
-            format!("{}:{number}: {reason}: {}", path.display(), shown(&beginning, 80))
-        });
-    }
-    Ok(())
+        audit.add(tally, |line, what| format!("{}:{}: {what}", path.display(), number + line));
+        number += tally.lines;
+        Ok(())
+    })
 }
 
 fn read_report(path: &Path) -> anyhow::Result<ProducerReport> {
@@ -155,14 +150,6 @@ fn partitions_of(file: &Path) -> Option<usize> {
     text.lines().filter_map(count).max().filter(|&partitions| partitions > 0)
 }
 
-/// Whether a line is `timestamp LEVEL service message`.
-fn is_text_format(line: &[u8]) -> bool {
-    let mut words = line.splitn(3, |&b| b == b' ');
-    let timestamp = words.next().is_some_and(|word| word.len() == 27 && word.ends_with(b"Z"));
-    let level = words.next().and_then(|word| std::str::from_utf8(word).ok()).and_then(Level::from_name);
-    timestamp && level.is_some()
-}
-
 fn progress_bar(total: u64) -> ProgressBar {
     if total < PROGRESS_FROM_BYTES || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -175,6 +162,9 @@ fn progress_bar(total: u64) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use blocks::Line;
+    use proptest::prelude::*;
+    use tally::Tally;
     use tempfile::TempDir;
 
     fn line(seq: u64) -> String {
@@ -281,6 +271,62 @@ mod tests {
         ] {
             let error = verify(&args(&files)).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    /// A file, line by line: no blocks, no threads.
+    fn audit_plainly(bytes: &[u8], max_line_bytes: usize, path: &Path, audit: &mut Audit) {
+        for (number, line) in bytes.split_inclusive(|&b| b == b'\n').enumerate() {
+            let text = line.strip_suffix(b"\n");
+            let mut tally = Tally::default();
+            tally.line(&match text {
+                _ if text.unwrap_or(line).len() > max_line_bytes => Line::TooLong(line),
+                Some(text) => Line::Whole(text),
+                None => Line::Torn(line),
+            });
+            audit.add(&tally, |_, what| format!("{}:{}: {what}", path.display(), number + 1));
+        }
+    }
+
+    /// Mostly good lines of a few producers; all that can be wrong with the others.
+    fn some_line() -> impl Strategy<Value = String> {
+        let event = |(producer, seq, level): (&str, u64, &str)| {
+            format!(
+                r#"{{"timestamp":"2026-11-22T07:12:19.267847Z","level":"{level}","producer":"{producer}","seq":{seq},"message":"m"}}"#
+            )
+        };
+        let names = prop::sample::select(vec!["a", "b", r"\u0062", "c"]);
+        let level = prop::sample::select(vec!["INFO", "WARN", "shout"]);
+        prop_oneof![
+            20 => (names, 0..40_u64, level).prop_map(event),
+            1 => Just(r#"{"message":"nobody's"}"#.to_owned()),
+            1 => "[a{}\"\u{7}é]{0,10}",
+            1 => (100_usize..1500).prop_map(|length| format!(r#"{{"message":"{}"}}"#, "x".repeat(length))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn many_threads_say_what_a_plain_loop_says(
+            files in prop::collection::vec((prop::collection::vec(some_line(), 0..60), "[{}a]{0,9}", 0..3_usize), 1..4),
+            workers in 1..5_usize,
+            block_bytes in 1..600_usize,
+            more in 0..1000_usize,
+        ) {
+            // No less than is shown of a line.
+            let max_line_bytes = block_bytes + 400 + more;
+            let (mut parallel, mut plain) = (Audit::new(vec![]), Audit::new(vec![]));
+            for (i, (lines, last, partitions)) in files.iter().enumerate() {
+                // The file may end within a line.
+                let bytes = lines.iter().map(|line| format!("{line}\n")).collect::<String>() + last;
+                let (bytes, path) = (bytes.as_bytes(), PathBuf::from(i.to_string()));
+                let partitions = Some(*partitions).filter(|&n| n > 0);
+                parallel.next_file(partitions);
+                plain.next_file(partitions);
+                audit_file(Blocks::sized(bytes, block_bytes, max_line_bytes), workers, &path, &mut parallel).unwrap();
+                audit_plainly(bytes, max_line_bytes, &path, &mut plain);
+            }
+            prop_assert_eq!(parallel.finish(), plain.finish());
         }
     }
 }

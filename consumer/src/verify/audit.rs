@@ -1,11 +1,11 @@
 //! What was seen, and what follows from it: pure state, no input or output.
 
+use super::names::Names;
 use super::sequences::Sequences;
-use super::summary::{ProducerSummary, Summary};
-use common::decode::Event;
+use super::summary::{ProducerSummary, SHOWN_MALFORMED, Summary};
+use super::tally::Tally;
 use common::report::ProducerReport;
 use roaring::RoaringTreemap;
-use std::collections::HashMap;
 
 /// Where the number of partitions isn't known, counting sequences ends here.
 const MAX_SEQUENCES: usize = 4096;
@@ -13,19 +13,17 @@ const MAX_SEQUENCES: usize = 4096;
 /// Ranges of lost numbers that are named.
 const SHOWN_RANGES: usize = 5;
 
-/// Collects the events of all files.
+/// Collects what all files hold.
 pub struct Audit {
+    names: Names,
+    /// By their index in `names`.
     producers: Vec<Producer>,
-    by_name: HashMap<String, usize>,
-    /// The producer of the event before: nearly always that of the next one too.
-    last: usize,
     summary: Summary,
     /// Of the current file.
     partitions: Option<usize>,
 }
 
 struct Producer {
-    name: String,
     report: Option<ProducerReport>,
     seen: RoaringTreemap,
     doubled: u64,
@@ -40,9 +38,8 @@ impl Audit {
     /// Nothing seen yet. Of several reports on one producer the last counts.
     pub fn new(reports: Vec<ProducerReport>) -> Audit {
         let mut audit = Audit {
+            names: Names::default(),
             producers: Vec::new(),
-            by_name: HashMap::new(),
-            last: 0,
             summary: Summary::default(),
             partitions: None,
         };
@@ -63,28 +60,23 @@ impl Audit {
         }
     }
 
-    /// Counts a line that is an event.
-    pub fn event(&mut self, event: &Event<'_>) {
-        self.summary.events += 1;
-        self.summary.levels[event.level as usize] += 1;
-        let (Some(name), Some(seq)) = (event.producer.as_deref(), event.seq) else {
-            self.summary.without_identity += 1;
-            return;
-        };
-        if self.producers.get(self.last).is_none_or(|producer| producer.name != name) {
-            self.last = self.producer(name);
+    /// Counts the next lines of the file; `describe` says which one is malformed, and is asked only while such
+    /// lines are still shown.
+    pub fn add(&mut self, tally: &Tally, describe: impl Fn(u64, &str) -> String) {
+        self.summary.events += tally.lines - tally.malformed;
+        for (sum, count) in self.summary.levels.iter_mut().zip(tally.levels) {
+            *sum += count;
         }
-        let producer = &mut self.producers[self.last];
-        if !producer.seen.insert(seq) {
-            producer.doubled += 1;
-        } else if !producer.sequences.add(seq) {
-            producer.reordered += 1;
-        }
-    }
+        self.summary.without_identity += tally.without_identity;
+        self.summary.malformed += tally.malformed;
+        let more = SHOWN_MALFORMED - self.summary.malformed_shown.len();
+        let malformed = tally.malformed_shown.iter().take(more);
+        self.summary.malformed_shown.extend(malformed.map(|(line, what)| describe(*line, what)));
 
-    /// Counts a line that isn't; `describe` is asked only while such lines are still shown.
-    pub fn malformed(&mut self, describe: impl FnOnce() -> String) {
-        self.summary.malformed(describe);
+        let indices: Vec<usize> = tally.producers.iter().map(|name| self.producer(name)).collect();
+        for &(producer, seq) in &tally.numbers {
+            self.producers[indices[producer]].add(seq);
+        }
     }
 
     /// The verdict.
@@ -92,31 +84,38 @@ impl Audit {
         let partitions = self.partitions;
         self.next_file(partitions);
         self.summary.files -= 1;
-        self.producers.sort_by(|a, b| a.name.cmp(&b.name));
-        self.summary.producers = self.producers.iter().map(Producer::summary).collect();
+        let producers = self.names.iter().zip(&self.producers);
+        self.summary.producers = producers.map(|(name, producer)| producer.summary(name)).collect();
+        self.summary.producers.sort_by(|a, b| a.producer.cmp(&b.producer));
         self.summary
     }
 
     fn producer(&mut self, name: &str) -> usize {
-        if let Some(&index) = self.by_name.get(name) {
-            return index;
+        let index = self.names.index(name);
+        if index == self.producers.len() {
+            self.producers.push(Producer {
+                report: None,
+                seen: RoaringTreemap::new(),
+                doubled: 0,
+                reordered: 0,
+                sequences: Sequences::new(self.partitions.unwrap_or(MAX_SEQUENCES)),
+                most_sequences: 0,
+            });
         }
-        self.producers.push(Producer {
-            name: name.to_owned(),
-            report: None,
-            seen: RoaringTreemap::new(),
-            doubled: 0,
-            reordered: 0,
-            sequences: Sequences::new(self.partitions.unwrap_or(MAX_SEQUENCES)),
-            most_sequences: 0,
-        });
-        self.by_name.insert(name.to_owned(), self.producers.len() - 1);
-        self.producers.len() - 1
+        index
     }
 }
 
 impl Producer {
-    fn summary(&self) -> ProducerSummary {
+    fn add(&mut self, seq: u64) {
+        if !self.seen.insert(seq) {
+            self.doubled += 1;
+        } else if !self.sequences.add(seq) {
+            self.reordered += 1;
+        }
+    }
+
+    fn summary(&self, name: &str) -> ProducerSummary {
         let mut lost = 0;
         let mut lost_ranges = Vec::new();
         for (first, last) in self.expected() {
@@ -127,7 +126,7 @@ impl Producer {
             }
         }
         ProducerSummary {
-            producer: self.name.clone(),
+            producer: name.to_owned(),
             reported: self.report.is_some(),
             first: self.seen.min(),
             last: self.seen.max(),
@@ -193,6 +192,7 @@ impl Producer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use common::decode::Event;
     use common::level::Level;
     use common::report::Percentiles;
     use proptest::prelude::*;
@@ -236,12 +236,19 @@ mod tests {
         }
     }
 
+    /// Counts that one event.
+    fn add(audit: &mut Audit, event: &Event<'_>) {
+        let mut tally = Tally { lines: 1, ..Tally::default() };
+        tally.event(event);
+        audit.add(&tally, |_, _| unreachable!("it is not malformed"));
+    }
+
     /// The files of one producer `p`, each of one partition.
     fn audit(reports: Vec<ProducerReport>, files: &[&[u64]]) -> ProducerSummary {
         let mut audit = Audit::new(reports);
         for file in files {
             audit.next_file(Some(1));
-            file.iter().for_each(|&seq| audit.event(&event("p", seq)));
+            file.iter().for_each(|&seq| add(&mut audit, &event("p", seq)));
         }
         audit.finish().producers.remove(0)
     }
@@ -297,8 +304,8 @@ mod tests {
     fn events_without_identity_are_counted() {
         let mut audit = Audit::new(vec![]);
         audit.next_file(None);
-        audit.event(&Event { seq: None, ..event("p", 0) });
-        audit.event(&Event { producer: None, level: Level::Error, ..event("p", 1) });
+        add(&mut audit, &Event { seq: None, ..event("p", 0) });
+        add(&mut audit, &Event { producer: None, level: Level::Error, ..event("p", 1) });
         let summary = audit.finish();
         assert_eq!((summary.events, summary.without_identity, summary.producers.len()), (2, 2, 0));
         assert_eq!(summary.levels[Level::Error as usize], 1);
@@ -320,7 +327,7 @@ mod tests {
             for file in 0..2 {
                 audit.next_file(None);
                 for &(p, seq, _) in events.iter().filter(|(_, _, f)| *f == file) {
-                    audit.event(&event(NAMES[p], seq));
+                    add(&mut audit, &event(NAMES[p], seq));
                 }
             }
             let summary = audit.finish();

@@ -5,7 +5,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 use std::fmt;
 
 /// Malformed lines that are shown; all are counted.
-const SHOWN_MALFORMED: usize = 5;
+pub(super) const SHOWN_MALFORMED: usize = 5;
 
 /// Producers that are listed for people; all count.
 const SHOWN_PRODUCERS: usize = 50;
@@ -60,13 +60,6 @@ impl Summary {
     /// Nothing lost, nothing doubled, no line that isn't an event.
     pub fn is_ok(&self) -> bool {
         self.total(|p| p.lost) == 0 && self.total(|p| p.doubled) == 0 && self.malformed == 0
-    }
-
-    pub(super) fn malformed(&mut self, describe: impl FnOnce() -> String) {
-        self.malformed += 1;
-        if self.malformed_shown.len() < SHOWN_MALFORMED {
-            self.malformed_shown.push(describe());
-        }
     }
 
     fn total(&self, of: impl Fn(&ProducerSummary) -> u64) -> u64 {
