@@ -38,9 +38,9 @@ lint: setup ## formatting, clippy, licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 
-bench: setup ## figures: throughput, CPU by process, latency, memory
+bench: setup ## figures: throughput, CPU by process, memory
 	cargo build --release --workspace
-	@target/release/harness bench
+	@target/release/bench
 
 clean: ## remove builds, servers and their data
 	@if [ -x target/release/harness ]; then target/release/harness down; fi

@@ -6,14 +6,14 @@ use anyhow::{Context, Result, bail, ensure};
 use common::report::ProducerReport;
 use common::shutdown::Shutdown;
 use harness::ports::free_port;
-use harness::{Program, Signal, Stack, StackOptions};
+use harness::{Program, Signal, Stack, StackOptions, http};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use crate::{http, keep};
+use crate::keep;
 use watch::Watch;
 
 /// What `producer` is asked for.

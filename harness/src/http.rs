@@ -8,7 +8,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Body of a page; none unless the answer is 200.
-pub(crate) fn get(address: SocketAddr, path: &str) -> Option<String> {
+pub fn get(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
@@ -19,7 +19,7 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Option<String> {
 }
 
 /// A number on the metrics page, by the whole name of its series.
-pub(crate) fn metric(address: SocketAddr, series: &str) -> Option<f64> {
+pub fn metric(address: SocketAddr, series: &str) -> Option<f64> {
     let page = get(address, "/metrics")?;
     page.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
 }

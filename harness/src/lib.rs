@@ -23,6 +23,7 @@
 //! Kafka and ZooKeeper run from the jars that `scripts/setup` fetches; Redis is the system's `redis-server`.
 
 mod client;
+pub mod http;
 pub mod ports;
 mod process;
 mod program;

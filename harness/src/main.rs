@@ -1,8 +1,6 @@
 //! `harness`: the same servers to play with, and the demo. `make up`, `make down`, `make demo`.
 
-mod bench;
 mod demo;
-mod http;
 mod keep;
 
 use anyhow::{Context, Result};
@@ -22,8 +20,6 @@ enum Command {
     Down(keep::Place),
     /// Run servers on free ports in the foreground until Ctrl-C, then forget their data
     RunStack,
-    /// Measure throughput, CPU by process and memory on servers of its own
-    Bench(bench::Args),
     /// Run the whole pipeline on servers of its own: load, a real log file, and the verdict of verify
     Demo,
 }
@@ -33,7 +29,6 @@ fn main() -> ExitCode {
         Command::Up(place) => keep::up(&place).map(|()| ExitCode::SUCCESS),
         Command::Down(place) => keep::down(&place).map(|()| ExitCode::SUCCESS),
         Command::RunStack => run_stack().map(|()| ExitCode::SUCCESS),
-        Command::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Demo => demo::run(),
     };
     result.unwrap_or_else(|error| {

@@ -1,13 +1,11 @@
 //! What the tests share: a stack, a folder, our programs, and the audit at the end.
 
-use harness::{Program, Signal, Stack, StackOptions, wait_until};
+use harness::{Program, Signal, Stack, StackOptions, http, wait_until};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use redis::Commands;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -88,11 +86,7 @@ impl Scene {
     pub fn metrics(&self, consumer: &Program) -> String {
         let log = consumer.stderr();
         let address = log.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
-        let mut page = String::new();
-        stream.read_to_string(&mut page).unwrap();
-        page
+        http::get(address.parse().unwrap(), "/metrics").unwrap()
     }
 
     /// Ends a consumer as `docker stop` does, and sees that it ended well.

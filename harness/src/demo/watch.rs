@@ -1,9 +1,8 @@
 //! What can be seen of the pipeline from outside: the file grows, Redis counts, the lag falls.
 
-use crate::http;
 use anyhow::{Context, Result};
 use common::units::{format_count, format_size};
-use harness::Stack;
+use harness::{Stack, http};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};

@@ -1,18 +1,19 @@
-//! The figures: events a second through the whole stack, CPU per event by process, memory; printed, not judged.
+//! `bench`, or `make bench`. The figures: events a second through the whole stack, CPU per event by process, memory; printed, not judged.
 //!
 //! Throughput = unique events, verified and durable in both sinks ÷ (first due → last durable in both). CPU is
 //! what each process was charged in that time (`/proc/PID/stat`), memory its peak (`VmHWM`).
 
-use crate::http;
 use anyhow::{Context, Result, ensure};
+use clap::Parser;
 use common::report::ProducerReport;
 use common::units::{format_count, format_size, parse_count};
 use harness::ports::free_port;
-use harness::{Program, Signal, Stack, StackOptions, wait_until};
+use harness::{Program, Signal, Stack, StackOptions, http, wait_until};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// Longer than any run takes; only a failure waits so long.
@@ -24,9 +25,10 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Clock ticks a second in `/proc/PID/stat`: fixed at 100 by the kernel's interface to user space (proc(5)).
 const TICKS: f64 = 100.0;
 
-/// Flags of `harness bench`.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Args {
+/// Measure throughput, CPU by process and memory, on real servers that it starts for itself
+#[derive(Debug, Parser)]
+#[command(name = "bench", version)]
+struct Args {
     /// Events of each run
     #[arg(long, default_value = "10M", value_parser = parse_count)]
     events: u64,
@@ -36,7 +38,17 @@ pub(crate) struct Args {
     partitions: usize,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
     println!("end to end: producer and consumer at once, as fast as they can");
     measure(args, Order::AtOnce)?;
     println!("\nbacklog: everything is in Kafka before the consumer starts");
