@@ -4,6 +4,7 @@
 //! each with [`Group::assign`] or [`Group::unassign`] once its sinks are ready. Always cooperative: what is not
 //! revoked goes on undisturbed.
 
+use crate::sink::file::checkpoint::Place;
 use anyhow::{Context, bail};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use kafka::consume::{DataQueue, watch_topics};
@@ -97,7 +98,7 @@ pub struct Group {
 pub struct PartitionOffsets {
     /// Identity of the topic, from brokers that have such.
     pub topic_id: Option<String>,
-    /// The group's committed offset.
+    /// The group's committed offset; none if it is one of a topic that is gone.
     pub committed: Option<i64>,
     /// The first offset there is.
     pub low: i64,
@@ -201,9 +202,12 @@ impl Group {
         list.add_partition(&self.topic, partition);
         let committed = self.consumer.committed_offsets(list, ASK_TIMEOUT)?;
         let (low, high) = self.consumer.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT)?;
-        let committed = committed.find_partition(&self.topic, partition).map(|element| element.offset());
-        let committed = match committed {
-            Some(Offset::Offset(offset)) => Some(offset),
+        // A consumer that did not know yet that the topic was made anew may have committed what it had of the old
+        // one.
+        let ours = |id: &str| id.is_empty() || before.as_deref().is_none_or(|before| before == id);
+        let committed = committed.find_partition(&self.topic, partition);
+        let committed = match committed.map(|element| (element.offset(), element.metadata().to_owned())) {
+            Some((Offset::Offset(offset), topic_id)) if ours(&topic_id) => Some(offset),
             _ => None,
         };
         // The offsets must be of this topic, and not of one that was deleted in between.
@@ -247,17 +251,21 @@ impl Group {
         Ok(())
     }
 
-    /// Commits positions (next offsets).
+    /// Commits positions (next offsets), each with its topic's identity beside it.
     ///
     /// # Errors
     /// With `wait`, what the broker says.
-    pub fn commit(&self, positions: &[(i32, i64)], wait: bool) -> KafkaResult<()> {
+    pub fn commit(&self, positions: &[(i32, Place)], wait: bool) -> KafkaResult<()> {
         if positions.is_empty() {
             return Ok(());
         }
         let mut list = TopicPartitionList::new();
-        for &(partition, next) in positions {
-            list.add_partition_offset(&self.topic, partition, Offset::Offset(next))?;
+        for (partition, next) in positions {
+            let mut element = list.add_partition(&self.topic, *partition);
+            element.set_offset(Offset::Offset(next.offset))?;
+            if let Some(topic_id) = &next.topic_id {
+                element.set_metadata(topic_id);
+            }
         }
         self.consumer.commit(&list, if wait { CommitMode::Sync } else { CommitMode::Async })
     }

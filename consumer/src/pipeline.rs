@@ -19,7 +19,7 @@ use crate::ledger::Ledger;
 use crate::metrics::{Metrics, PartitionLabel, Stage, StageLabel};
 use crate::sink::dead_letter::{DeadLetters, Rejected};
 use crate::sink::file::FileSink;
-use crate::sink::file::checkpoint::Start;
+use crate::sink::file::checkpoint::Place;
 use crate::sink::file::writer::{Block, Done, FileId, Progress};
 use crate::sink::redis::Told;
 use crate::sink::redis::feed::RedisFeed;
@@ -106,7 +106,7 @@ struct Partition {
     /// The file it goes to.
     file: FileId,
     /// Where it started, and its end then.
-    start: Start,
+    start: Place,
     end: i64,
     /// All events in the file so far.
     totals: Counts,
@@ -375,6 +375,13 @@ impl Pipeline {
     fn commit(&mut self, wait: bool) {
         // The last commit says everything once more: an earlier one may have failed.
         let positions = if wait { self.ledger.committable() } else { self.ledger.take_committable() };
+        let positions: Vec<(i32, Place)> = positions
+            .into_iter()
+            .filter_map(|(id, offset)| {
+                let topic_id = self.partitions.get(&id)?.start.topic_id.clone();
+                Some((id, Place { offset, topic_id }))
+            })
+            .collect();
         if let Err(error) = self.group.commit(&positions, wait) {
             // The checkpoint counts, not the commit; the next one says the same and more.
             warn!(%error, "committing offsets");

@@ -8,7 +8,7 @@ use super::{Partition, Pipeline};
 use crate::group::{PartitionOffsets, Rebalance};
 use crate::health::State;
 use crate::metrics::PartitionLabel;
-use crate::sink::file::checkpoint::{Position, Start};
+use crate::sink::file::checkpoint::{Place, Position};
 use crate::sink::file::lock::LockError;
 use crate::sink::file::log_file::FileError;
 use crate::sink::redis::Told;
@@ -86,11 +86,11 @@ impl Pipeline {
     }
 
     /// Sets a partition up and says where its reading starts.
-    fn start(&mut self, id: i32, offsets: &PartitionOffsets) -> Start {
+    fn start(&mut self, id: i32, offsets: &PartitionOffsets) -> Place {
         let durable = self.file.durable().get(id);
         let Decision { offset, lost } = start_offset(id, durable.as_ref(), offsets, self.private_files);
         self.metrics.skipped.inc_by(lost);
-        let start = Start { offset, topic_id: offsets.topic_id.clone() };
+        let start = Place { offset, topic_id: offsets.topic_id.clone() };
         let totals = durable.map(|position| position.totals(&self.names)).unwrap_or_default();
         let file = self.file.file_id(id);
         let (next, flushed, end) = (offset, offset, offsets.high);
@@ -244,7 +244,7 @@ fn start_offset(
 ) -> Decision {
     let &PartitionOffsets { ref topic_id, low, high, .. } = offsets;
     let committed = offsets.committed.filter(|&committed| committed <= high);
-    let topic = Start { offset: low, topic_id: topic_id.clone() };
+    let topic = Place { offset: low, topic_id: topic_id.clone() };
     let durable = durable.filter(|position| {
         let same = topic.is_of(position.topic_id.as_deref());
         if !same {

@@ -14,7 +14,7 @@ pub mod writer;
 use crate::counts::{Counts, ServiceNames};
 use crate::metrics::Metrics;
 use crate::sink::dead_letter::Acknowledged;
-use checkpoint::Start;
+use checkpoint::Place;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use log_file::{FileError, LogFile, Rotation};
 use std::collections::{BTreeMap, VecDeque};
@@ -161,7 +161,7 @@ impl FileSink {
     }
 
     /// Says that a partition is ours from `start` on.
-    pub fn take_on(&mut self, partition: i32, start: Start) {
+    pub fn take_on(&mut self, partition: i32, start: Place) {
         self.durable.take_on(partition, &start);
         self.send(Job::TakeOn(self.config.layout.file_id(partition), partition, start));
     }

@@ -379,7 +379,7 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::file::checkpoint::{Position, Start};
+    use crate::sink::file::checkpoint::{Place, Position};
 
     #[test]
     fn patience_runs_out_and_comes_back() {
@@ -397,7 +397,7 @@ mod tests {
     #[test]
     fn a_claim_is_renewed_as_the_partition_grows() {
         let (front, durable) = (Front::default(), Durable::default());
-        let start = Start { offset: 5, topic_id: None };
+        let start = Place { offset: 5, topic_id: None };
         let claim = Claim { partition: 0, start, end: 10, durable: None };
         assert_eq!(front.renew(&claim, &durable), claim);
         front.set([(0, 100)].into_iter());

@@ -1,7 +1,7 @@
 //! The topic itself changes: made anew, or shortened.
 
 use crate::scene::{PATIENCE, Scene};
-use harness::wait_until;
+use harness::{Signal, wait_until};
 
 const PARTITIONS: usize = 2;
 
@@ -57,6 +57,23 @@ fn made_anew_under_a_running_consumer() {
     scene.end(&mut consumer);
     assert!(consumer.stderr().contains("the topic was made anew"), "{}", consumer.stderr());
     scene.audit(&[scene.path("logs.txt")], &reports, events);
+}
+
+/// Given a consumer that is frozen while its topic is made anew and filled, so that at its first look the old
+/// offsets exist again, then what it still commits of the old topic is not taken for a position in the new one.
+#[test]
+fn made_anew_under_a_frozen_consumer() {
+    let scene = Scene::new(PARTITIONS);
+    let mut consumer = scene.consumer("logs.txt", &["--kafka", "session.timeout.ms=60000"]);
+    send(&scene, "old.json", "20k");
+    scene.await_count(20_000);
+    consumer.signal(Signal::STOP).unwrap();
+    make_anew(&scene);
+    send(&scene, "new.json", "60k");
+    consumer.signal(Signal::CONT).unwrap();
+    scene.await_count(80_000);
+    scene.end(&mut consumer);
+    scene.audit(&[scene.path("logs.txt")], &["old.json", "new.json"], 80_000);
 }
 
 /// Given a consumer that was away for so long that Kafka has deleted what it did not read, then it goes on with

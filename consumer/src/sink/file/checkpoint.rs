@@ -54,16 +54,16 @@ pub struct Position {
     pub services: BTreeMap<String, u64>,
 }
 
-/// Where a consumer begins to read a partition.
+/// An offset of a partition, and of which topic: a name can stand for one topic after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Start {
-    /// The first offset it wants.
+pub struct Place {
+    /// The offset.
     pub offset: i64,
     /// Identity of the topic, if the broker gives it one.
     pub topic_id: Option<String>,
 }
 
-impl Start {
+impl Place {
     /// False if something that is known by `topic_id` belongs to another topic: one that was deleted and made
     /// anew under the same name. What has no identity is taken for the same.
     pub fn is_of(&self, topic_id: Option<&str>) -> bool {
@@ -73,7 +73,7 @@ impl Start {
 
 impl Position {
     /// A consumer begins to read here.
-    pub fn take_on(&mut self, start: &Start) {
+    pub fn take_on(&mut self, start: &Place) {
         self.epoch += 1;
         self.next = start.offset;
         self.topic_id.clone_from(&start.topic_id);

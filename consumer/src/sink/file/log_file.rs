@@ -15,7 +15,7 @@
 //!
 //! Reading always goes on where the checkpoint says: what was taken away by hand is not written again.
 
-use super::checkpoint::{Checkpoint, CheckpointFile, Position, Start, TAIL_BYTES, create_durably};
+use super::checkpoint::{Checkpoint, CheckpointFile, Place, Position, TAIL_BYTES, create_durably};
 use super::disk::DiskFile;
 use super::lock::{FileLock, LockError};
 use crate::counts::{Counts, ServiceNames};
@@ -173,7 +173,7 @@ impl LogFile {
     }
 
     /// Takes on a partition: its epoch counts up, durably with the next checkpoint.
-    pub fn take_on(&mut self, partition: i32, start: &Start) {
+    pub fn take_on(&mut self, partition: i32, start: &Place) {
         self.checkpoint.partitions.entry(partition).or_default().take_on(start);
     }
 

@@ -7,7 +7,7 @@ use super::log_file::LogFile;
 use crate::counts::{Counts, ServiceNames};
 use crate::metrics::{Metrics, Sink, SinkLabel, Stage, StageLabel};
 use crate::sink::dead_letter::Acknowledged;
-use crate::sink::file::checkpoint::{Position, Start};
+use crate::sink::file::checkpoint::{Place, Position};
 use common::event::now_micros;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ pub enum Job {
     /// Takes a file over.
     Open(FileId, Box<LogFile>),
     /// A partition is ours from here on.
-    TakeOn(FileId, i32, Start),
+    TakeOn(FileId, i32, Place),
     /// Writes.
     Write(Block),
     /// Makes all durable and lets the file go.
@@ -86,7 +86,7 @@ impl Durable {
     }
 
     /// A partition is read from here on: what follows on a crash, too, since the same is found again.
-    pub fn take_on(&self, partition: i32, start: &Start) {
+    pub fn take_on(&self, partition: i32, start: &Place) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(partition).or_default().take_on(start);
     }
 

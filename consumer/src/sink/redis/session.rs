@@ -14,7 +14,7 @@
 
 use super::request::{Keys, Moved, Request, Tail, command};
 use crate::counts::ServiceNames;
-use crate::sink::file::checkpoint::{Position, Start};
+use crate::sink::file::checkpoint::{Place, Position};
 use redis::{Connection, RedisError, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -66,7 +66,7 @@ pub struct Claim {
     /// The partition.
     pub partition: i32,
     /// Where reading started when it was assigned.
-    pub start: Start,
+    pub start: Place,
     /// As far as the partition is known to go; a position beyond that is none of ours.
     pub end: i64,
     /// What is durable in the file.
