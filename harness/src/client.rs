@@ -78,7 +78,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Deletes a topic; returns when the broker knows it no more.
+    /// Deletes a topic; returns when one of its name can be created.
     ///
     /// # Errors
     /// When the broker refuses, or still has it after a minute.
@@ -87,10 +87,10 @@ impl Stack {
         for result in block_on(admin.delete_topics(&[name], &options()))?? {
             result.map_err(|(_, code)| anyhow!("cannot delete topic {name}: {code}"))?;
         }
-        let probe = probe(&self.bootstrap())?;
+        let another = NewTopic::new(name, 1, TopicReplication::Fixed(-1));
         wait_until(&format!("topic {name} to be gone"), OPERATION, || {
-            let metadata = probe.fetch_metadata(None, EXCHANGE).ok()?;
-            metadata.topics().iter().all(|topic| topic.name() != name).then_some(())
+            let answer = block_on(admin.create_topics([&another], &options().validate_only(true)));
+            matches!(answer, Ok(Ok(results)) if results.iter().all(Result::is_ok))
         })
     }
 

@@ -20,6 +20,7 @@ pub mod session;
 use crate::backoff::Backoff;
 use crate::counts::{ServiceNames, Services};
 use crate::metrics::{Metrics, Sink, SinkLabel, Stage, StageLabel, TargetLabel};
+use crate::sink::file::checkpoint::Place;
 use crate::sink::file::writer::Durable;
 use catch_up::{CatchUp, From};
 use common::event::now_micros;
@@ -211,8 +212,9 @@ impl RedisSink {
             .held()
             .iter()
             .map(|(&partition, &next)| {
+                let topic_id = session.topic_id(partition).map(str::to_owned);
                 let refill = refill.get(&partition).copied().unwrap_or(0);
-                From { partition, next, refill }
+                From { partition, next: Place { offset: next, topic_id }, refill }
             })
             .collect();
         Ok(CatchUp::start(&self.kafka, self.max_event_bytes, &from)?)
@@ -379,7 +381,7 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::file::checkpoint::{Place, Position};
+    use crate::sink::file::checkpoint::Position;
 
     #[test]
     fn patience_runs_out_and_comes_back() {

@@ -76,6 +76,25 @@ fn made_anew_under_a_frozen_consumer() {
     scene.audit(&[scene.path("logs.txt")], &["old.json", "new.json"], 80_000);
 }
 
+/// Given a topic that is made anew while Redis is away, so that its position there is one of a topic that is gone
+/// but exists in the new one, too, then Redis gets all of the new one.
+#[test]
+fn made_anew_while_redis_is_away() {
+    let scene = Scene::new(PARTITIONS);
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    send(&scene, "old.json", "20k");
+    scene.await_count(20_000);
+    redis::cmd("SAVE").exec(&mut scene.stack.redis().unwrap()).unwrap();
+    scene.stack.kill_redis().unwrap();
+    make_anew(&scene);
+    send(&scene, "new.json", "60k");
+    wait_until("the file to hold all events", PATIENCE, || lines(&scene) == 80_000).unwrap();
+    scene.stack.start_redis(true).unwrap();
+    scene.await_count(80_000);
+    scene.end(&mut consumer);
+    scene.audit(&[scene.path("logs.txt")], &["old.json", "new.json"], 80_000);
+}
+
 /// Given a consumer that was away for so long that Kafka has deleted what it did not read, then it goes on with
 /// what is left, and says and counts what is lost.
 #[test]

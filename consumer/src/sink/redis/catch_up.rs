@@ -1,12 +1,18 @@
 //! Reading what Redis has missed straight from Kafka, apart from the group: a client of its own that takes no
 //! part in rebalances, on the partitions that this consumer has.
+//!
+//! An offset means nothing in a topic that was made anew. So the topic's identity is looked at once something was
+//! fetched (what is fetched before that is of the same topic, or the identity is another one by then), and from
+//! then on any change is seen.
 
 use super::request::{Keys, Request};
 use crate::counts::Services;
+use crate::sink::file::checkpoint::Place;
 use common::decode::decode;
 use common::event::now_micros;
-use kafka::consume::{DataQueue, Item};
+use kafka::consume::{DataQueue, Item, watch_topics};
 use kafka::options::KafkaOptions;
+use kafka::topic::topic_id;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
@@ -17,13 +23,18 @@ use std::time::Duration;
 /// Messages a batch.
 const BATCH: usize = 5_000;
 const WAIT: Duration = Duration::from_millis(50);
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+const MADE_ANEW: KafkaError = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicId);
 
 /// A client that reads from given offsets.
 pub struct CatchUp {
     queue: DataQueue<DefaultConsumerContext>,
     consumer: Arc<BaseConsumer>,
+    topic: String,
     max_event_bytes: usize,
     partitions: BTreeMap<i32, Reading>,
+    /// Places whose topic is still to be compared with the one that is read.
+    unchecked: Option<Vec<Place>>,
 }
 
 /// How far reading is in one partition.
@@ -38,12 +49,12 @@ struct Reading {
 }
 
 /// Where to begin in a partition.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct From {
     /// The partition.
     pub partition: i32,
     /// The first offset that Redis does not have.
-    pub next: i64,
+    pub next: Place,
     /// So many events before `next` are wanted for the lists.
     pub refill: i64,
 }
@@ -58,7 +69,7 @@ impl CatchUp {
         max_event_bytes: usize,
         from: &[From],
     ) -> Result<CatchUp, KafkaError> {
-        let config = options.client_config(&[
+        let mut config = options.client_config(&[
             // librdkafka wants a name to assign partitions by hand; nothing is ever committed under it.
             ("group.id", "sluice-catch-up"),
             ("enable.auto.commit", "false"),
@@ -72,11 +83,12 @@ impl CatchUp {
             ("fetch.wait.max.ms", "20"),
             ("fetch.queue.backoff.ms", "2"),
         ]);
+        watch_topics(&mut config);
         let consumer: Arc<BaseConsumer> = Arc::new(config.create()?);
         let queue = DataQueue::new(Arc::clone(&consumer), BATCH);
         let mut assignment = TopicPartitionList::new();
         let mut partitions = BTreeMap::new();
-        for &From { partition, next, refill } in from {
+        for &From { partition, next: Place { offset: next, .. }, refill } in from {
             queue
                 .attach(&options.topic, partition)
                 .map_err(|error| KafkaError::Subscription(error.to_string()))?;
@@ -85,7 +97,9 @@ impl CatchUp {
             partitions.insert(partition, Reading { next, lists_only_below: next, read_to: start });
         }
         consumer.assign(&assignment)?;
-        Ok(CatchUp { queue, consumer, max_event_bytes, partitions })
+        let unchecked = Some(from.iter().map(|from| from.next.clone()).collect());
+        let topic = options.topic.clone();
+        Ok(CatchUp { queue, consumer, topic, max_event_bytes, partitions, unchecked })
     }
 
     /// Reads one batch into `request`; it may stay empty. Nothing at or beyond `limits` is taken, where a
@@ -95,7 +109,7 @@ impl CatchUp {
     /// Gives the number of offsets that Kafka no longer had.
     ///
     /// # Errors
-    /// When the client can't go on.
+    /// When the client can't go on, or the topic is not the one that Redis' positions are of.
     pub fn read(
         &mut self,
         request: &mut Request,
@@ -113,6 +127,18 @@ impl CatchUp {
             self.partitions.iter().map(|(&p, reading)| (p, reading.next)).collect();
         let mut skipped = 0;
         let batch = self.queue.consume(WAIT);
+        if batch.topic_made_anew() {
+            return Err(MADE_ANEW);
+        }
+        if !batch.is_empty()
+            && let Some(places) = &self.unchecked
+        {
+            let topic_id = topic_id(self.consumer.client(), &self.topic, ASK_TIMEOUT)?;
+            if !places.iter().all(|place| place.is_of(topic_id.as_deref())) {
+                return Err(MADE_ANEW);
+            }
+            self.unchecked = None;
+        }
         for item in batch.iter() {
             match item {
                 Item::Message(message) => {

@@ -91,6 +91,8 @@ pub struct Session {
     names: ServiceNames,
     owner: String,
     held: BTreeMap<i32, i64>,
+    /// By partition the identity of its topic.
+    topic_ids: BTreeMap<i32, Option<String>>,
     /// By partition what stands behind its position: who holds it, and of which topic.
     marks: BTreeMap<i32, String>,
     /// `WATCH` and `MGET` of all that is held, packed.
@@ -112,13 +114,26 @@ impl Session {
         connection.set_read_timeout(Some(REPLY_TIMEOUT))?;
         connection.set_write_timeout(Some(REPLY_TIMEOUT))?;
         warn_of_eviction(&mut connection);
-        let (held, marks) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Session { connection, keys, names, owner, held, marks, watch: Vec::new() })
+        Ok(Session {
+            connection,
+            keys,
+            names,
+            owner,
+            held: BTreeMap::new(),
+            topic_ids: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            watch: Vec::new(),
+        })
     }
 
     /// Positions that this session owns.
     pub fn held(&self) -> &BTreeMap<i32, i64> {
         &self.held
+    }
+
+    /// Identity of the topic that the position of a partition is one of.
+    pub fn topic_id(&self, partition: i32) -> Option<&str> {
+        self.topic_ids.get(&partition)?.as_deref()
     }
 
     /// Makes the partitions ours, and only those. A position beyond what we know of a partition may be another
@@ -134,9 +149,11 @@ impl Session {
         ask_end: impl Fn(i32) -> Result<i64, rdkafka::error::KafkaError>,
     ) -> Result<Vec<Claimed>, SessionError> {
         self.held = claims.iter().map(|claim| (claim.partition, claim.start.offset)).collect();
+        self.topic_ids = claims.iter().map(|claim| (claim.partition, claim.start.topic_id.clone())).collect();
         let mark =
-            |claim: &Claim| format!("{} {}", self.owner, claim.start.topic_id.as_deref().unwrap_or("-"));
-        self.marks = claims.iter().map(|claim| (claim.partition, mark(claim))).collect();
+            |topic_id: &Option<String>| format!("{} {}", self.owner, topic_id.as_deref().unwrap_or("-"));
+        self.marks =
+            self.topic_ids.iter().map(|(&partition, topic_id)| (partition, mark(topic_id))).collect();
         self.watch.clear();
         let names: Vec<String> = self.held.keys().map(|&partition| self.keys.position(partition)).collect();
         for verb in [b"WATCH".as_slice(), b"MGET"] {
