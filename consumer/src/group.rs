@@ -33,7 +33,7 @@ pub enum Rebalance {
 }
 
 /// A client that can't reach its brokers complains twenty times a second; so often it is passed on.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(5);
+pub const COMPLAINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Turns librdkafka's callbacks into events.
 pub struct Callbacks {

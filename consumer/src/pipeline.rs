@@ -92,7 +92,9 @@ pub struct Pipeline {
     partitions: BTreeMap<i32, Partition>,
     /// Ours by the group's word, but the file is still held by their last owner, or Kafka did not answer.
     awaited: Vec<i32>,
-    tried: Instant,
+    /// When those are tried next, and when it was last said that they can't be had.
+    try_at: Instant,
+    complained: Option<Instant>,
     committed: Instant,
     dues: Vec<u64>,
     events: u64,
@@ -135,7 +137,8 @@ impl Pipeline {
             ledger: Ledger::default(),
             partitions: BTreeMap::new(),
             awaited: Vec::new(),
-            tried: Instant::now(),
+            try_at: Instant::now(),
+            complained: None,
             committed: Instant::now(),
             dues: Vec::new(),
             events: 0,

@@ -5,7 +5,7 @@
 //! given up and goes through that door again.
 
 use super::{Partition, Pipeline};
-use crate::group::{PartitionOffsets, Rebalance};
+use crate::group::{COMPLAINT_INTERVAL, PartitionOffsets, Rebalance};
 use crate::health::State;
 use crate::metrics::PartitionLabel;
 use crate::sink::file::checkpoint::{Place, Position};
@@ -22,8 +22,10 @@ const REVOKE_TIME: Duration = Duration::from_secs(30);
 const REVOKE_REDIS_TIME: Duration = Duration::from_secs(2);
 /// How long new partitions wait for Redis to say where it is, before the file goes on without it.
 const CLAIM_TIME: Duration = Duration::from_millis(500);
-/// How often a partition that can't be started yet is tried.
+/// How often a partition that can't be started yet is tried. A question that Kafka does not answer holds the other
+/// partitions up: the next one waits several times as long as that took.
 const TRY_INTERVAL: Duration = Duration::from_millis(200);
+const TRY_SHARE: u32 = 4;
 
 impl Pipeline {
     pub(super) fn answer_rebalances(&mut self) -> anyhow::Result<()> {
@@ -40,7 +42,7 @@ impl Pipeline {
             self.metrics.partitions.set(i64::try_from(self.partitions.len()).unwrap_or(i64::MAX));
             self.health.set(State::Active);
         }
-        if !self.awaited.is_empty() && self.tried.elapsed() >= TRY_INTERVAL {
+        if !self.awaited.is_empty() && Instant::now() >= self.try_at {
             self.start_awaited(false)?;
         }
         Ok(())
@@ -50,23 +52,37 @@ impl Pipeline {
     /// even if there are none.
     fn start_awaited(&mut self, answer: bool) -> anyhow::Result<()> {
         let mut ready = Vec::new();
+        let started = Instant::now();
+        let say = self.complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL);
         for id in self.awaited.clone() {
             // First the lock, then the questions: what the last owner still wrote must not look like the
             // position of another topic.
             match self.file.ensure_open(id) {
                 Ok(()) => {}
                 Err(FileError::Lock(LockError::Held(holder))) => {
-                    warn!(partition = id, holder, "its file is still held, waiting");
+                    if say {
+                        self.complained = Some(started);
+                        warn!(partition = id, holder, "its file is still held, waiting");
+                    }
                     continue;
                 }
                 Err(error) => bail!(error),
             }
             match self.group.offsets(id) {
                 Ok(offsets) => ready.push((id, self.start(id, &offsets))),
-                Err(error) => warn!(partition = id, %error, "asking Kafka where to start, trying again"),
+                Err(error) => {
+                    if say {
+                        self.complained = Some(started);
+                        warn!(partition = id, %error, "asking Kafka where to start, trying again");
+                    }
+                    // Next time the others have their turn first.
+                    self.awaited.retain(|&awaited| awaited != id);
+                    self.awaited.push(id);
+                    break;
+                }
             }
         }
-        self.tried = Instant::now();
+        self.try_at = Instant::now() + TRY_INTERVAL.max(started.elapsed() * TRY_SHARE);
         if ready.is_empty() && !answer {
             return Ok(());
         }
