@@ -52,6 +52,30 @@ fn good(n: usize) -> Vec<u8> {
     .into_bytes()
 }
 
+/// Given a rejected event that is larger than its topic takes, in its key and in its payload, then what fits is kept,
+/// with the length of the whole, and the events behind it go on.
+#[test]
+fn what_is_too_large_for_the_topic_of_the_rejected_is_cut() {
+    let scene = Scene::new(1);
+    let (payload, key) = (vec![b'p'; 1_000_000], vec![b'k'; 2_500_000]);
+    scene.stack.produce("logs", None, Some(&key), [&payload]).unwrap();
+    scene.stack.produce("logs", None, None, [good(0)]).unwrap();
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    scene.await_count(1);
+    scene.end(&mut consumer);
+    assert_eq!(std::fs::read(scene.path("logs.txt")).unwrap(), [good(0), b"\n".to_vec()].concat());
+
+    let records = scene.stack.consume_all("logs.rejected").unwrap();
+    assert_eq!(records.len(), 1);
+    let (kept_payload, kept_key) = (records[0].payload.as_ref().unwrap(), records[0].key.as_ref().unwrap());
+    assert!(payload.starts_with(kept_payload) && key.starts_with(kept_key));
+    assert!(kept_key.len() < key.len() && kept_key.len() > 500_000, "{}", kept_key.len());
+    assert_eq!(records[0].header("key_bytes"), Some(b"2500000".as_slice()));
+    let whole = (kept_payload.len() < payload.len()).then_some(b"1000000".as_slice());
+    assert_eq!(records[0].header("payload_bytes"), whole);
+    assert_eq!(records[0].header("offset"), Some(b"0".as_slice()));
+}
+
 /// Given ten thousand hostile payloads mixed with good ones, every good one arrives and every bad one is in the
 /// topic of the rejected, byte for byte, with its reason and its place, and counted.
 #[test]
