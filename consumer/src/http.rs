@@ -4,10 +4,11 @@ use crate::health::{Health, State};
 use crate::metrics::Metrics;
 use anyhow::Context;
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::registry::Registry;
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tracing::info;
@@ -29,7 +30,10 @@ pub fn serve(
     info!(address = %listener.local_addr()?, "serving /metrics, /healthz and /readyz");
     let registry = Arc::new(registry);
     let app = Router::new()
-        .route("/metrics", get(move || async move { exposition(&registry, &metrics) }))
+        .route(
+            "/metrics",
+            get(move |headers: HeaderMap| async move { exposition(&headers, &registry, &metrics) }),
+        )
         .route(
             "/healthz",
             get({
@@ -46,16 +50,41 @@ pub fn serve(
     Ok(())
 }
 
-fn exposition(registry: &Registry, metrics: &Metrics) -> Response {
+/// OpenMetrics for who asks for it, as Prometheus does, else Prometheus' older text format.
+fn exposition(headers: &HeaderMap, registry: &Registry, metrics: &Metrics) -> Response {
     metrics.sample_memory();
     let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, registry) {
-        Ok(()) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, kind)], text).into_response()
-        }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    if let Err(error) = prometheus_client::encoding::text::encode(&mut text, registry) {
+        return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
     }
+    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    if accepts.contains("application/openmetrics-text") {
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        return ([(header::CONTENT_TYPE, kind)], text).into_response();
+    }
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], text_format(&text)).into_response()
+}
+
+/// The older format describes a counter under its whole name, and knows neither units nor an end.
+fn text_format(open_metrics: &str) -> String {
+    let mut counters = HashSet::new();
+    for line in open_metrics.lines() {
+        counters.extend(line.strip_prefix("# TYPE ").and_then(|line| line.strip_suffix(" counter")));
+    }
+    let mut text = String::with_capacity(open_metrics.len());
+    for line in open_metrics.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("UNIT" | "EOF"), ..) => continue,
+            (Some("#"), Some(keyword), Some(name), Some(rest)) if counters.contains(name) => {
+                text.push_str(&format!("# {keyword} {name}_total {rest}"));
+            }
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
 }
 
 fn healthz(health: &Health) -> (StatusCode, &'static str) {
@@ -72,5 +101,19 @@ fn readyz(health: &Health) -> (StatusCode, String) {
         State::Standby { holder } => (StatusCode::OK, format!("standby: the file is held by {holder}\n")),
         State::Active => (StatusCode::OK, "active\n".into()),
         State::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_formats_say_the_same() {
+        let open_metrics = "# HELP in Events taken.\n# TYPE in counter\nin_total 7\n# HELP lag_bytes Lag.\n\
+                            # TYPE lag_bytes gauge\n# UNIT lag_bytes bytes\nlag_bytes{p=\"in\"} 1\n# EOF\n";
+        let expected = "# HELP in_total Events taken.\n# TYPE in_total counter\nin_total 7\n# HELP lag_bytes Lag.\n\
+                        # TYPE lag_bytes gauge\nlag_bytes{p=\"in\"} 1\n";
+        assert_eq!(text_format(open_metrics), expected);
     }
 }

@@ -117,7 +117,8 @@ impl CatchUp {
         services: &mut Services,
         limits: Option<&BTreeMap<i32, i64>>,
     ) -> Result<i64, KafkaError> {
-        request.clear(now_micros());
+        request.clear();
+        request.begin(now_micros());
         // Serves the client's own events; errors here are passing ones that librdkafka recovers from.
         if let Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) = self.consumer.poll(Duration::ZERO)
         {

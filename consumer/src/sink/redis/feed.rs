@@ -80,7 +80,7 @@ impl RedisFeed {
         // What an earlier feed lost on its way never comes back.
         self.in_flight_bytes = 0;
         self.patience = Patience::new();
-        self.batch.clear(now_micros());
+        self.batch.clear();
     }
 
     /// Stops feeding; what was fed is still applied.
@@ -95,6 +95,9 @@ impl RedisFeed {
 
     /// The batch to add to, and how keys are laid out; none while not attached.
     pub fn batch(&mut self) -> Option<(&mut Request, &Keys)> {
+        if self.batch.is_empty() {
+            self.batch.begin(now_micros());
+        }
         self.feed.is_some().then_some((&mut self.batch, &self.keys))
     }
 
@@ -108,7 +111,7 @@ impl RedisFeed {
         self.batch.charged = self.batch.bytes();
         self.in_flight_bytes += self.batch.charged;
         let mut next = self.free.pop().unwrap_or_default();
-        next.clear(now_micros());
+        next.clear();
         let full = std::mem::replace(&mut self.batch, next);
         if let Err(unsent) = feed.send(full) {
             // The sink has given this feed up and is about to say so.

@@ -63,7 +63,8 @@ impl Keys {
     }
 }
 
-/// A batch on its way to Redis. Reused: [`clear`](Self::clear) keeps the memory.
+/// A batch on its way to Redis. Reused: [`clear`](Self::clear) keeps the memory, [`begin`](Self::begin) says what time
+/// it is.
 #[derive(Debug)]
 pub struct Request {
     recent: List,
@@ -121,8 +122,8 @@ impl Default for Request {
 }
 
 impl Request {
-    /// Empties it for a new batch that begins at `now_micros`.
-    pub fn clear(&mut self, now_micros: u64) {
+    /// Empties it.
+    pub fn clear(&mut self) {
         self.recent.items = 0;
         self.recent.bytes.truncate(HEAD_ROOM);
         for list in &mut self.by_level {
@@ -133,10 +134,14 @@ impl Request {
             counts.clear();
         }
         self.minutes_used = 0;
-        self.this_minute = i64::try_from(now_micros / 60_000_000).unwrap_or(0);
         self.positions.clear();
         self.dues.clear();
         self.events = 0;
+    }
+
+    /// Says when the batch begins; it may have been emptied long before.
+    pub fn begin(&mut self, now_micros: u64) {
+        self.this_minute = i64::try_from(now_micros / 60_000_000).unwrap_or(0);
     }
 
     /// Adds an event. `timestamp` is in µs since the epoch; an event without one, or with one that is too old
@@ -356,6 +361,20 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_begun_after_a_long_rest_counts_for_the_minute_it_begins_in() {
+        let (names, keys) = (ServiceNames::default(), keys());
+        let minute = 29_393_712_u64;
+        let mut request = Request::default();
+        request.begin((minute - 600) * 60_000_000);
+        request.clear();
+        request.begin(minute * 60_000_000);
+        request.push(b"{}", Level::Info, None, Some(minute as i64 * 60_000_000), None, &keys);
+        request.push(b"{}", Level::Info, None, None, None, &keys);
+        let text = String::from_utf8(request.pack(&keys, &names, &BTreeMap::new(), b"").0.to_vec()).unwrap();
+        assert!(text.contains("logs:minute:2025-11-20T07:12\r\n$4\r\nINFO\r\n$1\r\n2\r\n"), "{text}");
+    }
+
+    #[test]
     fn a_batch_is_one_transaction() {
         let names = ServiceNames::default();
         let auth = names.id("auth");
@@ -363,7 +382,8 @@ mod tests {
         let minute = 29_393_712; // 2025-11-20T07:12
         let mut request = Request::default();
         for _ in 0..2 {
-            request.clear(minute as u64 * 60_000_000);
+            request.clear();
+            request.begin(minute as u64 * 60_000_000);
             let at = Some(minute * 60_000_000 + 5);
             request.push(b"{\"a\":1}", Level::Info, Some(auth), at, Some(1), &keys());
             request.push(b"{\"a\":2}", Level::Error, None, at, Some(2), &keys());

@@ -79,6 +79,14 @@ fn syslog_rfc3164() {
     );
 }
 
+/// At 13:00 there, a line of 22:00 is of the evening before.
+#[test]
+fn a_time_without_its_day_is_the_last_that_is_not_ahead_of_now() {
+    let check_time = |line, time| check(line, (time, DEBUG, None, None, "[main] DEBUG x - y"));
+    check_time("22:00:00.000 [main] DEBUG x - y", "2026-11-21T21:00:00.000000Z");
+    check_time("13:05:00.000 [main] DEBUG x - y", "2026-11-22T12:05:00.000000Z");
+}
+
 #[test]
 fn the_year_that_is_missing_is_the_last_that_is_not_ahead_of_now() {
     check("Dec 31 23:59:59 h a: t", ("2025-12-31T22:59:59.000000Z", None, Some("a"), Some("h"), "t"));

@@ -52,8 +52,11 @@ impl Zone {
 
 const HOUR: Duration = Duration::hours(1);
 
-/// Clocks differ: a time without year or day may lie this far ahead of now.
-const AHEAD: Duration = Duration::hours(12);
+/// Clocks and zones differ: a day without its year may lie this far ahead of now.
+const DAY_AHEAD: Duration = Duration::hours(12);
+
+/// A time without its day: a morning's line that is shipped in the evening is of that morning, not of the next.
+const TIME_AHEAD: Duration = Duration::minutes(10);
 
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -217,7 +220,7 @@ fn time_only(scan: &mut Scan<'_>, clock: &Clock) -> Option<Stamp> {
         .rev()
         .take(3)
         .filter_map(|day| clock.zone.to_utc(at(day, clock_time)?))
-        .find(|&time| time <= clock.now + AHEAD)?;
+        .find(|&time| time <= clock.now + TIME_AHEAD)?;
     Some(plain(time))
 }
 
@@ -228,7 +231,7 @@ fn without_year(clock: &Clock, month: i64, day: i64, time: DayTime) -> Option<Da
     (this_year - 8..=this_year + 1)
         .rev()
         .filter_map(|year| clock.zone.to_utc(at(date(year, month, day)?, time)?))
-        .find(|&time| time <= clock.now + AHEAD)
+        .find(|&time| time <= clock.now + DAY_AHEAD)
 }
 
 /// Time of day, and the leap second that chrono keeps no place for.
