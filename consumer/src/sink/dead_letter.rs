@@ -256,7 +256,10 @@ impl Thread {
                     self.acknowledged.acknowledge(number, bytes);
                     continue;
                 };
-                if code == RDKafkaErrorCode::Fatal {
+                // What was not taken for so long may want a topic that is gone: with a new producer it is made again.
+                if matches!(code, RDKafkaErrorCode::Fatal | RDKafkaErrorCode::MessageTimedOut)
+                    || is_gone(code)
+                {
                     return Next::NewProducer;
                 }
                 if to_send.is_empty() {
@@ -336,6 +339,12 @@ impl Thread {
     fn count_retry(&self) {
         self.metrics.retries.get_or_create(&TargetLabel { target: "rejected_topic" }).inc();
     }
+}
+
+/// True for what says that the topic is not there.
+fn is_gone(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
+    matches!(code, UnknownTopic | UnknownTopicOrPartition | UnknownPartition)
 }
 
 #[cfg(test)]
