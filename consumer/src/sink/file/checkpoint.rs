@@ -84,10 +84,21 @@ impl Position {
         for (level, count) in Level::ALL.into_iter().zip(totals.levels).filter(|(_, count)| *count > 0) {
             self.levels.insert(level, count);
         }
-        names.for_each(totals, |name, count| match self.services.get_mut(name) {
-            Some(sum) => *sum = count,
-            None => drop(self.services.insert(name.to_owned(), count)),
+        let mut named = 0;
+        names.for_each(totals, |name, count| {
+            named += 1;
+            match self.services.get_mut(name) {
+                Some(sum) => *sum = count,
+                None => drop(self.services.insert(name.to_owned(), count)),
+            }
         });
+        if named < self.services.len() {
+            // Names that this process had no number left for: they are counted under another now.
+            self.services.clear();
+            names.for_each(totals, |name, count| {
+                self.services.insert(name.to_owned(), count);
+            });
+        }
     }
 
     /// The counts, with services by number.
@@ -241,6 +252,29 @@ mod tests {
             checkpoint.partitions.insert(p, position);
         }
         checkpoint
+    }
+
+    /// H27: a file whose services find no number any more in the consumer that takes it over.
+    #[test]
+    fn hostile_services_of_a_file_taken_over_by_a_busy_consumer() {
+        let ours = ServiceNames::default();
+        let mut totals = Counts::default();
+        for n in 0..1_000 {
+            totals.add(Level::Info, Some(ours.id(&format!("a{n}"))));
+        }
+        let mut position = Position::default();
+        position.set_totals(&totals, &ours);
+        // Another process takes the file over, which knows a thousand other names.
+        let theirs = ServiceNames::default();
+        for n in 0..1_000 {
+            theirs.id(&format!("b{n}"));
+        }
+        let mut totals = position.totals(&theirs);
+        totals.add(Level::Info, Some(theirs.id("a1")));
+        position.set_totals(&totals, &theirs);
+        let events: u64 = position.levels.values().sum();
+        let by_service: u64 = position.services.values().sum();
+        assert_eq!((events, by_service), (1_001, 1_001));
     }
 
     #[test]
