@@ -31,7 +31,15 @@ pub struct DiskFile {
 impl DiskFile {
     /// Writes to a file that is open.
     pub fn new(file: File) -> DiskFile {
-        let flags = i32::try_from(OFlags::DIRECT.bits()).expect("a flag of open(2) is an int");
+        // What is written goes to the end, wherever that is: into a file that somebody truncates meanwhile
+        // (`copytruncate`) a write at the old end would leave a hole.
+        let append = rustix::fs::fcntl_getfl(&file)
+            .and_then(|flags| rustix::fs::fcntl_setfl(&file, flags | OFlags::APPEND));
+        if let Err(error) = append {
+            debug!(%error, "no appending");
+        }
+        let flags = (OFlags::DIRECT | OFlags::APPEND).bits();
+        let flags = i32::try_from(flags).expect("flags of open(2) are an int");
         // By its descriptor: at its path there may be another one by now.
         let again = format!("/proc/self/fd/{}", file.as_raw_fd());
         let direct = OpenOptions::new().write(true).custom_flags(flags).open(again);

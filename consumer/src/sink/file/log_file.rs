@@ -187,9 +187,25 @@ impl LogFile {
             let file = self.path.display();
             warn!(%file, expected, found, "somebody truncated the file: going on behind its last line");
             self.go_on_behind(found)?;
+            if found < self.checkpoint.length {
+                // A crash could not cut back to a length that is gone: what follows would be there twice.
+                self.sync()?;
+                self.write_checkpoint()?;
+            }
+        }
+        if found > expected {
+            // Not ours; a start would cut it off, too.
+            self.file.file().set_len(expected)?;
         }
         self.file.write_all_at(lines, self.length)?;
         self.length += lines.len() as u64;
+        let found = self.file.file().metadata()?.len();
+        if found < self.length {
+            warn!(file = %self.path.display(), "somebody truncated the file while it was written: a line may be cut");
+            self.length = found;
+            self.tail = self.read_tail(found)?;
+            return Ok(());
+        }
         if lines.len() >= TAIL_BYTES {
             self.tail.clear();
             self.tail.extend_from_slice(&lines[lines.len() - TAIL_BYTES..]);
