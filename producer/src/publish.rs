@@ -74,6 +74,7 @@ pub(crate) struct Publisher {
     stall: Stall,
     progress: Progress,
     fatal: Option<String>,
+    unsent: u64,
 }
 
 impl Publisher {
@@ -106,6 +107,7 @@ impl Publisher {
             stall: Stall::new(clock.started()),
             progress,
             fatal: None,
+            unsent: 0,
         }))
     }
 
@@ -129,9 +131,14 @@ impl Publisher {
         self.fatal.as_deref()
     }
 
+    /// Events that found no room before the end.
+    pub(crate) fn unsent(&self) -> u64 {
+        self.unsent
+    }
+
     /// Sends a batch; waits while the client's queue is full. After a shutdown request it stops waiting, and
-    /// what found no room counts as not sent.
-    pub(crate) fn send(&mut self, batch: &Batch) {
+    /// what found no room counts as not sent. `meanwhile` is called while it waits.
+    pub(crate) fn send(&mut self, batch: &Batch, mut meanwhile: impl FnMut()) {
         let mut taken = 0;
         while taken < batch.len() && self.fatal.is_none() {
             let sent = self.producer.send(batch.records_from(taken));
@@ -151,8 +158,10 @@ impl Publisher {
             taken = upto;
             if taken < batch.len() {
                 if self.shutdown.requested() {
+                    self.unsent += (batch.len() - taken) as u64;
                     return;
                 }
+                meanwhile();
                 self.poll(LOOK_AROUND);
             }
         }

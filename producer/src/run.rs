@@ -46,6 +46,12 @@ pub(crate) fn run(config: &Config, shutdown: &Shutdown) -> anyhow::Result<()> {
     if report.acknowledged != report.sent {
         bail!("{} of {} events were not acknowledged", report.sent - report.acknowledged, report.sent);
     }
+    if source.counters().is_some() && publisher.unsent() > 0 {
+        bail!(
+            "{} events were read and not sent: the end was asked for before there was room",
+            publisher.unsent()
+        );
+    }
     match source.counters() {
         Some(counters) if counters.read_errors > 0 => {
             bail!("{} files could not be read to their end", counters.read_errors)
@@ -61,11 +67,11 @@ fn send_all(source: &mut Source, publisher: &mut Publisher, shutdown: &Shutdown)
     while publisher.fatal().is_none() {
         if shutdown.requested() {
             source.finish(clock.now(), &mut batch);
-            publisher.send(&batch);
+            publisher.send(&batch, || {});
             return;
         }
         let state = source.next_batch(clock.now(), &mut batch);
-        publisher.send(&batch);
+        publisher.send(&batch, || source.look());
         publisher.set_behind(source.behind(clock.now()));
         match state {
             State::More => publisher.poll(Duration::ZERO),

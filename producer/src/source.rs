@@ -150,6 +150,14 @@ impl Source {
         }
     }
 
+    /// To be called while no batch is asked for.
+    pub(crate) fn look(&mut self) {
+        match self {
+            Source::Simulate { .. } => {}
+            Source::Ship { ship, .. } => ship.look(),
+        }
+    }
+
     /// Events in all, if that is known.
     pub(crate) fn total(&self) -> Option<u64> {
         match self {

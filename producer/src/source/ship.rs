@@ -187,6 +187,11 @@ impl Ship {
         self.tail.wait(at_most);
     }
 
+    /// To be called while nothing can be read: followed files may be rotated meanwhile.
+    pub(crate) fn look(&mut self) {
+        self.tail.look();
+    }
+
     /// Ends the run early: what is unfinished becomes an event as it is.
     pub(crate) fn finish(&mut self, now: DateTime<Utc>, out: &mut Vec<ShippedLine>) {
         self.tail.finish(&mut Sink { assembler: &mut self.assembler, now, out });

@@ -144,6 +144,16 @@ impl Tail {
         if self.inputs.is_empty() { Progress::Ended } else { Progress::Waiting }
     }
 
+    /// Sees which files followed names lead to now, without reading.
+    pub(super) fn look(&mut self) {
+        for input in &mut self.inputs {
+            match input {
+                Input::Followed(file) => file.look(),
+                Input::Whole(_) | Input::Piped(_) => {}
+            }
+        }
+    }
+
     /// Waits for something to read, at most `at_most`. Followed files are looked at every 100 ms at least.
     pub(super) fn wait(&mut self, at_most: Duration) {
         let at_most = at_most.min(POLL);

@@ -2,6 +2,8 @@
 //!
 //! - Renamed, or deleted, and created anew: the old one is read to its end, then the new one. Writers may need a
 //!   while to notice, so the old one is still looked at until it has been quiet for [`GRACE`].
+//!   The name is looked at all the while, also while a large file is read or nothing can be sent: a file that comes
+//!   and goes in that time is held open until its turn.
 //! - Copied and truncated: it became shorter than what was read of it; it is read from its first byte. Lines
 //!   between the last look and the truncation are lost to every reader, and so is a truncation that has been
 //!   filled up again to the old length within one look (100 ms): rotate by renaming where that matters.
@@ -10,6 +12,7 @@
 use super::reader::{FileId, Reader};
 use super::{Begin, Progress, Sink, Stream};
 use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -25,6 +28,8 @@ pub(super) struct Followed {
     /// The stream of the next file of this name.
     next_stream: Stream,
     current: Option<Reader>,
+    /// Those that had the name after `current`, oldest first.
+    successors: VecDeque<File>,
     retired: Vec<Retired>,
     /// It was said that the file is missing or cannot be read.
     absence_said: bool,
@@ -47,6 +52,7 @@ impl Followed {
             path: path.to_owned(),
             next_stream: stream,
             current: None,
+            successors: VecDeque::new(),
             retired: Vec::new(),
             absence_said: false,
         };
@@ -85,6 +91,24 @@ impl Followed {
         }
     }
 
+    /// Opens the file that has the name now, if it is a new one: the next rotation may take the name away.
+    pub(super) fn look(&mut self) {
+        let newest = match (self.successors.back(), &self.current) {
+            (Some(file), _) => file.metadata().map(|metadata| FileId::of(&metadata)),
+            (None, Some(current)) => current.id(),
+            (None, None) => return,
+        };
+        let is_new = |metadata: io::Result<fs::Metadata>| {
+            newest.as_ref().is_ok_and(|newest| metadata.is_ok_and(|found| FileId::of(&found) != *newest))
+        };
+        if is_new(fs::metadata(&self.path))
+            && let Ok(file) = File::open(&self.path)
+            && is_new(file.metadata())
+        {
+            self.successors.push_back(file);
+        }
+    }
+
     /// Ends it where it is.
     pub(super) fn finish(&mut self, sink: &mut Sink<'_>) {
         for reader in self.retired.iter_mut().map(|retired| &mut retired.reader).chain(&mut self.current) {
@@ -97,6 +121,7 @@ impl Followed {
             return Ok(self.open_next());
         };
         if current.read(buffer, sink)? > 0 {
+            self.look();
             return Ok(Progress::Read);
         }
         if current.rewind_if_truncated(sink)? {
@@ -106,26 +131,26 @@ impl Followed {
         }
         sink.release_idle(&mut current.stream);
         match fs::metadata(&self.path) {
-            Ok(metadata) if FileId::of(&metadata) == current.id()? => {
+            Ok(metadata) if self.successors.is_empty() && FileId::of(&metadata) == current.id()? => {
                 self.absence_said = false;
                 Ok(Progress::Waiting)
             }
-            Ok(_) => {
+            Err(error) if self.successors.is_empty() => {
+                // Its writer may still hold it open, as this does.
+                self.say_absent(&error);
+                Ok(Progress::Waiting)
+            }
+            Ok(_) | Err(_) => {
                 self.retire(sink);
                 sink.assembler.counters.rotations += 1;
                 info!(file = %self.path.display(), "the file was rotated: reading the old one to its end, then the new one");
                 Ok(Progress::Read)
             }
-            Err(error) => {
-                // Its writer may still hold it open, as this does.
-                self.say_absent(&error);
-                Ok(Progress::Waiting)
-            }
         }
     }
 
     fn open_next(&mut self) -> Progress {
-        match File::open(&self.path) {
+        match self.successors.pop_front().map_or_else(|| File::open(&self.path), Ok) {
             Ok(file) => {
                 info!(file = %self.path.display(), "following the file");
                 self.absence_said = false;
