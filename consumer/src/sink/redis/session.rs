@@ -176,15 +176,13 @@ impl Session {
                 {
                     (next, false)
                 }
-                Some((position, _)) => {
+                Some((position, topic_id)) => {
                     let (partition, end) = (claim.partition, known_end);
-                    tracing::warn!(
-                        partition,
-                        position,
-                        end,
-                        "Redis knew another topic: it goes on where the file does"
-                    );
-                    (claim.start.offset, false)
+                    // Nothing of the new topic is in Redis, whatever the file had of it when the partition was
+                    // assigned.
+                    let next = if claim.start.is_of(topic_id) { claim.start.offset } else { 0 };
+                    tracing::warn!(partition, position, end, next, "Redis knew another topic");
+                    (next, false)
                 }
                 None => {
                     let durable = claim.durable.as_ref();
