@@ -37,6 +37,9 @@ use tracing::{info, warn};
 /// So many events behind the pipeline, Redis is fed directly again.
 const NEAR_EVENTS: i64 = 50_000;
 
+/// How often an idle Redis is looked at.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the pipeline tells the sink.
@@ -307,7 +310,16 @@ impl RedisSink {
         feed: &Receiver<Request>,
         backoff: &mut Backoff,
     ) -> Result<(), End> {
-        while let Ok(mut request) = feed.recv() {
+        loop {
+            let mut request = match feed.recv_timeout(CHECK_INTERVAL) {
+                Ok(request) => request,
+                // Without events nothing else would tell of a Redis that lost its data.
+                Err(RecvTimeoutError::Timeout) => {
+                    session.check()?;
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
             let result = session.apply(&mut request);
             if result.is_ok() {
                 backoff.reset();
@@ -318,7 +330,6 @@ impl RedisSink {
             self.tell(Told::Back(request));
             result?;
         }
-        Ok(())
     }
 
     fn applied(&self, request: &Request) {

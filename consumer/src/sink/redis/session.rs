@@ -239,6 +239,19 @@ impl Session {
             Value::Array(_) => {}
             other => return Err(SessionError::Unexpected(format!("{other:?} to EXEC"))),
         }
+        self.check_positions()
+    }
+
+    /// Sees whether what this session left in Redis is still there.
+    ///
+    /// # Errors
+    /// [`SessionError`], as for a batch.
+    pub fn check(&mut self) -> Result<(), SessionError> {
+        self.connection.send_packed_command(&self.watch)?;
+        self.check_positions()
+    }
+
+    fn check_positions(&mut self) -> Result<(), SessionError> {
         let found = self.read_positions()?;
         for (&partition, &next) in &self.held {
             let found = found[&partition].as_deref().unwrap_or("(nothing)");
