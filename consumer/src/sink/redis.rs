@@ -293,7 +293,6 @@ impl RedisSink {
         let skipped = reader.read(request, &self.keys, services, limits)?;
         if skipped > 0 {
             warn!(offsets = skipped, "Kafka no longer had some of what Redis missed");
-            self.metrics.skipped.inc_by(u64::try_from(skipped).unwrap_or(0));
         }
         if !request.is_empty() {
             session.apply(request)?;
