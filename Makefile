@@ -19,7 +19,7 @@ up: setup ## start ZooKeeper, Kafka and Redis to play with, and print their addr
 down: ## stop what `make up` started
 	@if [ -x target/release/harness ]; then target/release/harness down; else echo "nothing was built, so nothing is up"; fi
 
-demo: setup ## the whole pipeline on servers of its own, about a minute
+demo: setup ## the whole pipeline on servers of its own, half a minute once built
 	cargo build --release --workspace
 	@target/release/harness demo
 

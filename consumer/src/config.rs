@@ -7,7 +7,7 @@ use crate::sink::redis::request::Keys;
 use clap::Args;
 use common::telemetry::LogFormat;
 use common::units::{parse_count, parse_duration, parse_size};
-use kafka::options::KafkaOptions;
+use kafka::options::{KafkaOptions, Reserved};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -128,6 +128,36 @@ pub struct Config {
 
 const MIN_MEMORY: u64 = 16 << 20;
 
+/// Properties on which exactly once rests.
+const RESERVED: [Reserved; 6] = [
+    Reserved { key: "group.id", allowed: &[], reason: "use --group" },
+    Reserved {
+        key: "group.instance.id",
+        allowed: &[],
+        reason: "it follows from the file: see --file and --instance",
+    },
+    Reserved {
+        key: "enable.auto.commit",
+        allowed: &["false"],
+        reason: "an offset is committed once it is durable",
+    },
+    Reserved {
+        key: "enable.auto.offset.store",
+        allowed: &["false"],
+        reason: "an offset is committed once it is durable",
+    },
+    Reserved {
+        key: "auto.offset.reset",
+        allowed: &["error"],
+        reason: "the checkpoint says where reading goes on",
+    },
+    Reserved {
+        key: "partition.assignment.strategy",
+        allowed: &["cooperative-sticky"],
+        reason: "exactly once needs cooperative-sticky",
+    },
+];
+
 impl Flags {
     /// Checks everything that can be checked without connecting.
     ///
@@ -143,6 +173,7 @@ impl Flags {
             false => (self.file.clone(), false),
         };
         let layout = layout(&path)?;
+        self.kafka.check(&RESERVED)?;
         if self.sync_interval > Duration::from_secs(60) {
             return Err("--sync-interval must be at most 60s: so much may be read again after a crash".into());
         }
@@ -219,6 +250,10 @@ fn layout(path: &str) -> Result<Layout, String> {
     }
     if Path::new(&fixed).is_dir() {
         return Err(format!("--file '{path}' is a folder: name a file in it"));
+    }
+    let folder = Path::new(&fixed).parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(format!("--file '{path}': create the folder {} first", folder.display()));
     }
     if path.contains("{partition}") {
         Ok(Layout::PerPartition(path.to_owned()))

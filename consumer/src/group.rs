@@ -5,11 +5,12 @@
 //! revoked goes on undisturbed.
 
 use crate::sink::file::checkpoint::Place;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use kafka::consume::{DataQueue, watch_topics};
-use kafka::options::KafkaOptions;
+use kafka::options::{KafkaOptions, in_short};
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
@@ -33,7 +34,7 @@ pub enum Rebalance {
 }
 
 /// A client that can't reach its brokers complains twenty times a second; so often it is passed on.
-pub const COMPLAINT_INTERVAL: Duration = Duration::from_secs(5);
+pub const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Turns librdkafka's callbacks into events.
 pub struct Callbacks {
@@ -43,11 +44,20 @@ pub struct Callbacks {
 }
 
 impl ClientContext for Callbacks {
+    // Before its log goes to the data queue. Whatever matters comes as an error, too.
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        debug!(facility, "Kafka client: {message}");
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
+        // What follows the complaint about the last of them, and says less.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            return;
+        }
         let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
         if complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
             *complained = Some(Instant::now());
-            warn!("Kafka client: {reason} ({error}); it goes on trying");
+            warn!("Kafka: {}; trying on (is --brokers right?)", in_short(reason));
         } else {
             debug!("Kafka client: {reason} ({error})");
         }
@@ -119,13 +129,6 @@ impl Group {
         queue_bytes: usize,
         client_id: &str,
     ) -> anyhow::Result<Group> {
-        if let Some(strategy) = options.property("partition.assignment.strategy")
-            && strategy != "cooperative-sticky"
-        {
-            bail!(
-                "partition.assignment.strategy={strategy} does not go with exactly once: leave it at cooperative-sticky"
-            );
-        }
         let kilobytes = (queue_bytes >> 10).max(1024).to_string();
         let fetch_bytes = (queue_bytes / 4).max(1 << 20).to_string();
         let mut defaults = vec![

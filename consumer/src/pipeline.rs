@@ -36,6 +36,8 @@ use tracing::{info, warn};
 
 /// How long to wait for a first message before looking after everything else.
 const IDLE_WAIT: Duration = Duration::from_millis(5);
+/// Without partitions for so long, it is said why that may be.
+const SAY_WAITING_AFTER: Duration = Duration::from_secs(3);
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 /// For what is under way when the program is to end.
 const DRAIN_TIME: Duration = Duration::from_secs(30);
@@ -96,6 +98,9 @@ pub struct Pipeline {
     try_at: Instant,
     complained: Option<Instant>,
     committed: Instant,
+    started: Instant,
+    /// Whether it was said that there are no partitions yet.
+    has_waited: bool,
     dues: Vec<u64>,
     events: u64,
 }
@@ -140,6 +145,8 @@ impl Pipeline {
             try_at: Instant::now(),
             complained: None,
             committed: Instant::now(),
+            started: Instant::now(),
+            has_waited: false,
             dues: Vec::new(),
             events: 0,
         }
@@ -364,6 +371,13 @@ impl Pipeline {
 
     fn every_second(&mut self) {
         self.committed = Instant::now();
+        if !self.has_waited && self.partitions.is_empty() && self.started.elapsed() >= SAY_WAITING_AFTER {
+            self.has_waited = true;
+            info!(
+                "no partitions yet: the group keeps the place of a member that ended until its session is over \
+                 (10 s), and gives none to more consumers than there are partitions"
+            );
+        }
         self.commit(false);
         for (&id, partition) in &self.partitions {
             if let Some(end) = self.group.high_watermark(id) {
@@ -409,7 +423,7 @@ impl Pipeline {
             events,
             partitions = ids.len(),
             seconds = started.elapsed().as_secs_f64(),
-            "drained, synced, committed and left the group"
+            "drained, synced and committed"
         );
         Ok(())
     }

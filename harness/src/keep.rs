@@ -43,6 +43,11 @@ pub(crate) fn up(place: &Place) -> Result<()> {
         redis: free_port_from(6379)?,
     };
     fs::write(&ports_file, serde_json::to_string(&ports)?).context("cannot write the ports")?;
+    for (usual, port) in [(2181, ports.zookeeper), (9092, ports.kafka[0]), (6379, ports.redis)] {
+        if port != usual {
+            println!("port {usual} is taken, using {port}: name it to the programs, as below");
+        }
+    }
     println!("starting ZooKeeper, Kafka and Redis in {}", folder.display());
     let stack = Stack::start_detached(StackOptions {
         kafka_heap: "1g".into(),

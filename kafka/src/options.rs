@@ -2,6 +2,7 @@
 
 use clap::Args;
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 
 /// A broker that has just started may say for a moment that a topic does not exist (it learns of topics from the
 /// controller). librdkafka then fails everything that is queued for it, unless it came to know the topic less
@@ -35,7 +36,7 @@ pub struct KafkaOptions {
     #[arg(long, env = "KAFKA_TOPIC", default_value = "logs")]
     pub topic: String,
 
-    /// Any librdkafka property, over the defaults: --kafka compression.type=zstd (repeatable)
+    /// Any librdkafka property, over the defaults: --kafka socket.keepalive.enable=true (repeatable)
     #[arg(long = "kafka", value_name = "KEY=VALUE", value_parser = parse_property)]
     pub properties: Vec<(String, String)>,
 }
@@ -54,10 +55,55 @@ impl KafkaOptions {
         config
     }
 
+    /// Sees whether librdkafka knows the properties, and whether they may be set: of the `reserved` ones, each with
+    /// the reason, only with the values that are named.
+    ///
+    /// # Errors
+    /// One line that says what to change.
+    pub fn check(&self, reserved: &[Reserved]) -> Result<(), String> {
+        if self.brokers.split(',').all(|broker| broker.trim().is_empty()) {
+            return Err("--brokers names no broker: give host:port".to_owned());
+        }
+        let brokers = Reserved { key: "bootstrap.servers", allowed: &[], reason: "use --brokers" };
+        for &Reserved { key, allowed, reason } in reserved.iter().chain([&brokers]) {
+            if let Some(value) = self.property(key).filter(|value| !allowed.contains(value)) {
+                return Err(format!("--kafka {key}={value} can't be: {reason}"));
+            }
+        }
+        self.client_config(&[]).create_native_config().map(drop).map_err(|error| refused(&error))
+    }
+
     /// The user's own value of a librdkafka property, if set.
     pub fn property(&self, key: &str) -> Option<&str> {
         self.properties.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
     }
+}
+
+/// A property that is not the user's to set as he likes.
+#[derive(Debug, Clone, Copy)]
+pub struct Reserved {
+    /// Its name.
+    pub key: &'static str,
+    /// Values that do no harm.
+    pub allowed: &'static [&'static str],
+    /// Why no other.
+    pub reason: &'static str,
+}
+
+/// In one line, what librdkafka has against a configuration.
+pub fn refused(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, reason, key, value) => format!("--kafka {key}={value}: {reason}"),
+        KafkaError::ClientCreation(reason) => format!("librdkafka refuses this configuration: {reason}"),
+        other => format!("librdkafka refuses this configuration: {other}"),
+    }
+}
+
+/// librdkafka's complaint without the name of its thread and the state of its machine:
+/// `127.0.0.1:9092/bootstrap: Connect to … failed: Connection refused (after 0ms in state CONNECT)`.
+pub fn in_short(complaint: &str) -> &str {
+    let complaint = complaint.split_once("/bootstrap: ").map_or(complaint, |(_, rest)| rest);
+    complaint.split_once(" (after ").map_or(complaint, |(start, _)| start)
 }
 
 fn parse_property(text: &str) -> Result<(String, String), String> {
@@ -86,6 +132,17 @@ mod tests {
         let config = config.client_config(&[("linger.ms", "5"), ("acks", "all")]);
         assert_eq!((config.get("linger.ms"), config.get("queue.buffering.max.ms")), (Some("50"), None));
         assert_eq!(config.get("acks"), Some("1"));
+    }
+
+    #[test]
+    fn reserved_and_unknown_properties_are_refused() {
+        let reserved = [Reserved { key: "acks", allowed: &["all", "-1"], reason: "all must have it" }];
+        let check = |property: &str| options(&[property]).check(&reserved);
+        assert_eq!(check("acks=all"), Ok(()));
+        assert_eq!(check("acks=1"), Err("--kafka acks=1 can't be: all must have it".to_owned()));
+        assert_eq!(check("request.required.acks=1"), check("acks=1"));
+        assert!(check("bootstrap.servers=x").is_err_and(|error| error.contains("use --brokers")));
+        assert!(check("no.such.property=1").is_err_and(|error| error.contains("no.such.property=1: ")));
     }
 
     #[test]

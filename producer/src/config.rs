@@ -6,7 +6,7 @@ use crate::pace::{Profile, Schedule};
 use crate::source::Scene;
 use crate::source::ship::ShipArgs;
 use common::telemetry::LogFormat;
-use kafka::options::KafkaOptions;
+use kafka::options::{KafkaOptions, Reserved};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ impl TryFrom<Cli> for Config {
 impl Config {
     fn of_run(work: Work, run: RunArgs, producer: String) -> Result<Config, Impossible> {
         check_topic(&run.kafka.topic)?;
-        check_properties(&run.kafka)?;
+        run.kafka.check(&RESERVED).map_err(Impossible)?;
         run.report.as_deref().map_or(Ok(()), check_report)?;
         Ok(Config {
             work,
@@ -127,22 +127,23 @@ fn check_topic(topic: &str) -> Result<(), Impossible> {
 }
 
 /// Properties that would break what the report promises.
-fn check_properties(kafka: &KafkaOptions) -> Result<(), Impossible> {
-    for (key, reason) in [
-        ("delivery.report.only.error", "every acknowledgement is counted"),
-        (
-            "transactional.id",
-            "events are not sent in transactions; enable.idempotence already avoids doubles",
-        ),
-        ("acks", "an event counts once all in-sync replicas have it: acks=all"),
-        ("request.required.acks", "an event counts once all in-sync replicas have it: acks=all"),
-    ] {
-        if kafka.property(key).is_some_and(|value| !["all", "-1", "false"].contains(&value)) {
-            return Err(Impossible(format!("--kafka {key} can't be set to that: {reason}")));
-        }
-    }
-    Ok(())
-}
+const RESERVED: [Reserved; 3] = [
+    Reserved {
+        key: "delivery.report.only.error",
+        allowed: &["false"],
+        reason: "every acknowledgement is counted",
+    },
+    Reserved {
+        key: "transactional.id",
+        allowed: &[],
+        reason: "events are not sent in transactions; enable.idempotence already avoids doubles",
+    },
+    Reserved {
+        key: "acks",
+        allowed: &["all", "-1"],
+        reason: "an event counts once all in-sync replicas have it: acks=all",
+    },
+];
 
 /// Found out now rather than after an hour of sending.
 fn check_report(path: &Path) -> Result<(), Impossible> {

@@ -19,8 +19,9 @@ use crate::config::{Config, Impossible, Work};
 use crate::progress::Progress;
 use common::decode::decode;
 use common::shutdown::Shutdown;
+use kafka::options::{in_short, refused};
 use kafka::produce::{BatchProducer, Deliveries, Event};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use stall::{Notice, Stall};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -90,8 +91,8 @@ impl Publisher {
     ) -> anyhow::Result<Option<Publisher>> {
         let topic = config.kafka.topic.clone();
         let defaults = [DEFAULTS, &[delivery_timeout(&config.work)]].concat();
-        let mut producer =
-            BatchProducer::new(&config.kafka.client_config(&defaults), &topic).map_err(impossible)?;
+        let mut producer = BatchProducer::new(&config.kafka.client_config(&defaults), &topic)
+            .map_err(|error| Impossible(refused(&error)))?;
         let question = topic::Question { brokers: &config.kafka.brokers, topic: &topic, wait: config.wait };
         let Some(partitions) = topic::partitions(&mut producer, question, shutdown)? else {
             return Ok(None);
@@ -206,10 +207,20 @@ impl Publisher {
     pub(crate) fn drain(&mut self) {
         let mut deadline: Option<Instant> = None;
         while self.accounts.in_flight() > 0 && self.fatal.is_none() {
-            if self.shutdown.requested()
-                && *deadline.get_or_insert_with(|| Instant::now() + DRAIN) <= Instant::now()
-            {
-                break;
+            if self.shutdown.requested() {
+                let deadline = *deadline.get_or_insert_with(|| {
+                    let in_flight = self.accounts.in_flight();
+                    self.progress.suspend(|| {
+                        info!(
+                            in_flight,
+                            "ending: waiting up to {DRAIN:?} for acknowledgements; another signal ends at once"
+                        );
+                    });
+                    Instant::now() + DRAIN
+                });
+                if deadline <= Instant::now() {
+                    break;
+                }
             }
             self.poll(LOOK_AROUND);
         }
@@ -222,21 +233,6 @@ impl Publisher {
         }
         self.progress.finish();
     }
-}
-
-/// librdkafka's complaint without the name of its thread and the state of its machine:
-/// `127.0.0.1:9092/bootstrap: Connect to … failed: Connection refused (after 0ms in state CONNECT)`.
-fn in_short(complaint: &str) -> &str {
-    let complaint = complaint.split_once("/bootstrap: ").map_or(complaint, |(_, rest)| rest);
-    complaint.split_once(" (after ").map_or(complaint, |(start, _)| start)
-}
-
-fn impossible(error: KafkaError) -> Impossible {
-    Impossible(match error {
-        KafkaError::ClientConfig(_, reason, key, value) => format!("--kafka {key}={value}: {reason}"),
-        KafkaError::ClientCreation(reason) => format!("librdkafka refuses this configuration: {reason}"),
-        other => format!("librdkafka refuses this configuration: {other}"),
-    })
 }
 
 fn say(progress: &Progress, notice: Notice, in_flight: u64) {

@@ -131,12 +131,20 @@ impl Producer {
             first: self.seen.min(),
             last: self.seen.max(),
             unique: self.seen.len(),
+            unnumbered: self.unnumbered(),
             lost,
             lost_ranges,
             doubled: self.doubled,
             reordered: self.reordered,
             sequences: self.most_sequences,
         }
+    }
+
+    /// How many acknowledged events had no number of this producer's.
+    fn unnumbered(&self) -> u64 {
+        let count = |&(first, last): &(u64, u64)| (last - first).saturating_add(1);
+        let numbered = self.expected().iter().map(count).fold(0, u64::saturating_add);
+        self.report.as_ref().map_or(0, |report| report.acknowledged.saturating_sub(numbered))
     }
 
     /// The numbers that must be there, as ascending ranges: with a report what was acknowledged, else

@@ -44,6 +44,8 @@ pub struct ProducerSummary {
     pub last: Option<u64>,
     /// Different numbers in the files.
     pub unique: u64,
+    /// Acknowledged events that kept an identity of their own (shipped JSON lines): they can't be told apart here.
+    pub unnumbered: u64,
     /// Numbers that must be there and are not.
     pub lost: u64,
     /// The first of those, as ranges.
@@ -57,9 +59,10 @@ pub struct ProducerSummary {
 }
 
 impl Summary {
-    /// Nothing lost, nothing doubled, no line that isn't an event.
+    /// Something there, nothing lost, nothing doubled, no line that isn't an event.
     pub fn is_ok(&self) -> bool {
-        self.total(|p| p.lost) == 0 && self.total(|p| p.doubled) == 0 && self.malformed == 0
+        let anything = self.events > 0 || self.producers.iter().any(|producer| producer.reported);
+        anything && self.total(|p| p.lost) == 0 && self.total(|p| p.doubled) == 0 && self.malformed == 0
     }
 
     fn total(&self, of: impl Fn(&ProducerSummary) -> u64) -> u64 {
@@ -80,6 +83,9 @@ impl Summary {
         if self.is_ok() {
             let unchecked = if self.producers.is_empty() { ": no event says who sent it" } else { "" };
             return format!("OK: nothing lost, nothing doubled{reordered}{unchecked}");
+        }
+        if counts.iter().all(|(n, _)| *n == 0) {
+            return "FAILED: no event to verify".to_owned();
         }
         let bad = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", grouped(*n)));
         format!("FAILED: {}{reordered}", bad.collect::<Vec<_>>().join(", "))
@@ -174,6 +180,14 @@ impl fmt::Display for Summary {
                 grouped(self.malformed - self.malformed_shown.len() as u64)
             )?;
         }
+        for p in self.producers.iter().filter(|p| p.unnumbered > 0).take(SHOWN_PRODUCERS) {
+            writeln!(
+                f,
+                "not checked of {}: {} acknowledged events that kept an identity of their own",
+                shown(&p.producer, 40),
+                grouped(p.unnumbered)
+            )?;
+        }
         if let Some(p) = self.producers.iter().find(|p| !p.reported) {
             writeln!(
                 f,
@@ -237,6 +251,7 @@ mod tests {
             first: Some(1),
             last: Some(1_234_567),
             unique: 1_234_567,
+            unnumbered: 0,
             lost: 0,
             lost_ranges: vec![],
             doubled: 0,
@@ -266,6 +281,7 @@ mod tests {
         assert_eq!(with(|s| s.producers[0].lost = 2), (false, "FAILED: 2 lost".to_owned()));
         assert_eq!(with(|s| s.producers[0].doubled = 1000), (false, "FAILED: 1,000 doubled".to_owned()));
         assert_eq!(with(|s| s.malformed = 1), (false, "FAILED: 1 malformed".to_owned()));
+        assert_eq!(with(|s| s.producers.clear()), (false, "FAILED: no event to verify".to_owned()));
         assert_eq!(
             with(|s| s.producers[0].reordered = 7),
             (true, "OK: nothing lost, nothing doubled (7 reordered)".to_owned())

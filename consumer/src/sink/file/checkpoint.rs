@@ -254,9 +254,9 @@ mod tests {
         checkpoint
     }
 
-    /// H27: a file whose services find no number any more in the consumer that takes it over.
+    /// Given a file whose services find no number any more in the consumer that takes it over, none is counted twice.
     #[test]
-    fn hostile_services_of_a_file_taken_over_by_a_busy_consumer() {
+    fn services_of_a_file_that_a_busy_consumer_takes_over() {
         let ours = ServiceNames::default();
         let mut totals = Counts::default();
         for n in 0..1_000 {

@@ -7,9 +7,9 @@
 
 use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use tracing::debug;
 
 /// Every disk's logical block divides it.
@@ -18,7 +18,7 @@ const PAGE_BYTES: usize = 4096;
 /// Below this a direct write's wait for the disk costs more than the copy that it saves.
 const DIRECT_FROM_BYTES: usize = 128 << 10;
 
-/// A file open for reading and writing at any place.
+/// A file that grows at its end.
 #[derive(Debug)]
 pub struct DiskFile {
     file: File,
@@ -29,7 +29,7 @@ pub struct DiskFile {
 }
 
 impl DiskFile {
-    /// Writes to a file that is open.
+    /// Appends to a file that is open for reading and writing.
     pub fn new(file: File) -> DiskFile {
         // What is written goes to the end, wherever that is: into a file that somebody truncates meanwhile
         // (`copytruncate`) a write at the old end would leave a hole.
@@ -54,40 +54,48 @@ impl DiskFile {
         &self.file
     }
 
-    /// Writes all of `bytes` at `offset`. Not durable before `sync_data`.
+    /// Appends `bytes` to the file, which has `length` bytes. Not durable before `sync_data`.
     ///
     /// # Errors
     /// What the operating system says; then any part of it may be written.
-    pub fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let to_page = (PAGE_BYTES - (offset % PAGE_BYTES as u64) as usize) % PAGE_BYTES;
+    pub fn append(&mut self, bytes: &[u8], length: u64) -> io::Result<()> {
+        let to_page = (PAGE_BYTES - (length % PAGE_BYTES as u64) as usize) % PAGE_BYTES;
         if self.direct.is_none() || bytes.len() < to_page + DIRECT_FROM_BYTES {
-            return self.file.write_all_at(bytes, offset);
+            return self.file.write_all(bytes);
         }
         let (head, rest) = bytes.split_at(to_page);
         let (pages, tail) = rest.split_at(rest.len() - rest.len() % PAGE_BYTES);
-        let (pages_at, tail_at) = (offset + head.len() as u64, offset + (head.len() + pages.len()) as u64);
-        self.file.write_all_at(head, offset)?;
-        self.write_pages_at(pages, pages_at)?;
-        self.file.write_all_at(tail, tail_at)
+        self.file.write_all(head)?;
+        self.append_pages(pages)?;
+        self.file.write_all(tail)
     }
 
-    fn write_pages_at(&mut self, pages: &[u8], offset: u64) -> io::Result<()> {
+    fn append_pages(&mut self, pages: &[u8]) -> io::Result<()> {
         let DiskFile { file, direct, aligned } = self;
-        let Some(direct_file) = direct else { return file.write_all_at(pages, offset) };
+        let Some(direct_file) = direct else { return file.write_all(pages) };
         if aligned.len() < pages.len() + PAGE_BYTES {
             aligned.resize(pages.len() + PAGE_BYTES, 0);
         }
         let start = aligned.as_ptr().align_offset(PAGE_BYTES);
         let copy = &mut aligned[start..start + pages.len()];
         copy.copy_from_slice(pages);
-        match direct_file.write_all_at(copy, offset) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                debug!(%error, "the file system takes no direct writes after all");
-                *direct = None;
-                file.write_all_at(pages, offset)
+        let mut rest = &*copy;
+        while !rest.is_empty() {
+            match direct_file.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The file system takes no direct writes after all, or the file no longer ends with a page: the last
+                // write was a short one, or somebody truncated the file.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    debug!(%error, "no direct writes any more");
+                    *direct = None;
+                    return file.write_all(rest);
+                }
+                Err(error) => return Err(error),
             }
-            result => result,
         }
+        Ok(())
     }
 }
 
@@ -116,7 +124,7 @@ mod tests {
             let mut expected = Vec::new();
             for (n, size) in sizes.into_iter().enumerate() {
                 let bytes: Vec<u8> = (0..size).map(|i| (i * 31 + n) as u8).collect();
-                disk.write_all_at(&bytes, expected.len() as u64).unwrap();
+                disk.append(&bytes, expected.len() as u64).unwrap();
                 expected.extend(bytes);
                 prop_assert_eq!(disk.file().metadata().unwrap().len(), expected.len() as u64);
             }

@@ -197,7 +197,7 @@ impl LogFile {
             // Not ours; a start would cut it off, too.
             self.file.file().set_len(expected)?;
         }
-        self.file.write_all_at(lines, self.length)?;
+        self.file.append(lines, self.length)?;
         self.length += lines.len() as u64;
         let found = self.file.file().metadata()?.len();
         if found < self.length {
@@ -284,12 +284,12 @@ impl LogFile {
         self.reopen()
     }
 
-    /// `logs.txt` → `logs.2026-11-22T071219Z.txt`, made unique by a number if need be.
+    /// `logs.txt` → `logs.2026-11-22T071219.267847Z.txt`: in the order of names they are in the order of time.
     fn name_aside(&self) -> PathBuf {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let extension =
             self.path.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
-        let time = chrono::Utc::now().format("%Y-%m-%dT%H%M%SZ");
+        let time = chrono::Utc::now().format("%Y-%m-%dT%H%M%S%.6fZ");
         (0..)
             .map(|n: u32| if n == 0 { String::new() } else { format!("-{n}") })
             .map(|number| self.path.with_file_name(format!("{stem}.{time}{number}{extension}")))
