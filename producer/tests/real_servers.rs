@@ -237,6 +237,26 @@ fn a_broker_that_stays_away_fails_events_one_by_one_and_the_report_names_them() 
     assert!(acknowledged.iter().all(|seq| seqs.contains(seq)), "what is acknowledged is there");
 }
 
+#[test]
+fn lines_that_were_read_and_not_sent_are_said() {
+    let stack = Stack::start(StackOptions::default()).unwrap();
+    let file = stack.folder().join("app.log");
+    std::fs::write(&file, "").unwrap();
+    let arguments =
+        ["ship", "--follow", file.to_str().unwrap(), "--kafka", "queue.buffering.max.messages=1000"];
+    let (_, kafka) = stack.pids().into_iter().find(|(name, _)| name.starts_with("kafka")).unwrap();
+    let mut run = Run::start(&stack, "logs", &arguments);
+    wait_until("the run to begin", MINUTE, || run.program.stderr().contains("sending")).unwrap();
+    harness::send_signal(kafka, Signal::STOP).unwrap();
+    std::fs::write(&file, "a line\n".repeat(20_000)).unwrap();
+    wait_until("the queue to be full", MINUTE, || run.program.stderr().contains("events wait")).unwrap();
+    run.program.signal(Signal::TERM).unwrap();
+    wait_until("the end to begin", MINUTE, || run.program.stderr().contains("ending: waiting")).unwrap();
+    harness::send_signal(kafka, Signal::CONT).unwrap();
+    assert_eq!(run.program.wait(MINUTE).unwrap().code(), Some(1));
+    assert!(run.program.stderr().contains("events were read and not sent"), "{}", run.program.stderr());
+}
+
 /// A broker that has just started may deny for a moment that it knows the topic. librdkafka believes that once it
 /// has known the topic for longer than its grace, unless its knowledge is renewed. A real broker denies it too
 /// seldom to be waited for, so here a mock does: a grace of 8 s, renewed every second, and after more than that a

@@ -76,6 +76,28 @@ fn what_is_too_large_for_the_topic_of_the_rejected_is_cut() {
     assert_eq!(records[0].header("offset"), Some(b"0".as_slice()));
 }
 
+/// Given a topic of the rejected that somebody deletes, then it is made again, and nothing waits for ever.
+#[test]
+fn a_deleted_topic_of_the_rejected_is_made_again() {
+    let scene = Scene::new(1);
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    let rejected = |count: i64| {
+        wait_until("the bad one to be kept", PATIENCE, || {
+            scene.stack.high_watermarks("logs.rejected").is_ok_and(|ends| ends == [count])
+        })
+        .unwrap();
+    };
+    scene.stack.produce("logs", None, None, ["bad"]).unwrap();
+    rejected(1);
+    scene.stack.delete_topic("logs.rejected").unwrap();
+    scene.stack.produce("logs", None, None, [b"worse".to_vec(), good(0)]).unwrap();
+    rejected(1);
+    scene.await_count(1);
+    scene.end(&mut consumer);
+    let records = scene.stack.consume_all("logs.rejected").unwrap();
+    assert_eq!(records[0].text(), "worse");
+}
+
 /// Given ten thousand hostile payloads mixed with good ones, every good one arrives and every bad one is in the
 /// topic of the rejected, byte for byte, with its reason and its place, and counted.
 #[test]

@@ -84,6 +84,39 @@ fn redis_emptied_by_hand() {
     scene.audit(&[scene.path("logs.txt")], &["report.json"], 200_000);
 }
 
+/// The same when no event comes any more that would show it.
+#[test]
+fn an_idle_redis_emptied_by_hand() {
+    let scene = Scene::new(2);
+    let mut producer = scene.producer("report.json", &["--rate", "max", "--count", "20k"]);
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    scene.finish(&mut producer);
+    scene.await_count(20_000);
+    redis::cmd("FLUSHALL").exec(&mut scene.stack.redis().unwrap()).unwrap();
+    scene.await_count(20_000);
+    scene.end(&mut consumer);
+    scene.audit(&[scene.path("logs.txt")], &["report.json"], 20_000);
+}
+
+/// Given a disk that is full, the consumer says so and ends; with room again it goes on where it was.
+#[test]
+fn a_full_disk_is_said() {
+    let scene = Scene::new(1);
+    let mut producer = scene.producer("report.json", &["--rate", "max", "--count", "20k"]);
+    scene.finish(&mut producer);
+    std::os::unix::fs::symlink("/dev/full", scene.path("logs.txt")).unwrap();
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    assert_eq!(consumer.wait(PATIENCE).unwrap().code(), Some(1));
+    let said = consumer.stderr();
+    assert!(said.contains("No space left on device") && !said.contains("panicked"), "{said}");
+
+    std::fs::remove_file(scene.path("logs.txt")).unwrap();
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    scene.await_count(20_000);
+    scene.end(&mut consumer);
+    scene.audit(&[scene.path("logs.txt")], &["report.json"], 20_000);
+}
+
 /// Given a broker that is killed and restarted during a run, then a broker and Redis together, nothing is lost
 /// or doubled on any of the three ways.
 #[test]

@@ -77,9 +77,8 @@ fn made_anew_under_a_frozen_consumer() {
 }
 
 /// Given a topic that is made anew while Redis is away, so that its position there is one of a topic that is gone
-/// but exists in the new one, too, then Redis gets all of the new one.
-#[test]
-fn made_anew_while_redis_is_away() {
+/// but exists in the new one, too, then Redis gets all of the new one, also when the consumer is another by then.
+fn made_anew_while_redis_is_away(killed: bool) {
     let scene = Scene::new(PARTITIONS);
     let mut consumer = scene.consumer("logs.txt", &[]);
     send(&scene, "old.json", "20k");
@@ -89,10 +88,26 @@ fn made_anew_while_redis_is_away() {
     make_anew(&scene);
     send(&scene, "new.json", "60k");
     wait_until("the file to hold all events", PATIENCE, || lines(&scene) == 80_000).unwrap();
+    if killed {
+        consumer.kill().unwrap();
+        consumer = scene.consumer("logs.txt", &[]);
+        wait_until("the next consumer to read", PATIENCE, || consumer.stderr().contains("reading starts"))
+            .unwrap();
+    }
     scene.stack.start_redis(true).unwrap();
     scene.await_count(80_000);
     scene.end(&mut consumer);
     scene.audit(&[scene.path("logs.txt")], &["old.json", "new.json"], 80_000);
+}
+
+#[test]
+fn made_anew_while_redis_is_away_and_known_to_the_same_consumer() {
+    made_anew_while_redis_is_away(false);
+}
+
+#[test]
+fn made_anew_while_redis_is_away_and_known_to_the_next_consumer() {
+    made_anew_while_redis_is_away(true);
 }
 
 /// Given a consumer that was away for so long that Kafka has deleted what it did not read, then it goes on with

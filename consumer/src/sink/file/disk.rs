@@ -132,4 +132,21 @@ mod tests {
             prop_assert!(std::fs::read(&path).unwrap() == expected);
         }
     }
+
+    /// Given a file that somebody truncates between a look at its length and the write, then no hole is left where
+    /// the old bytes were.
+    #[test]
+    fn a_file_truncated_before_a_write_gets_no_hole() {
+        let folder = tempfile::tempdir().unwrap();
+        for size in [100, 500_000] {
+            let path = folder.path().join(size.to_string());
+            let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+            let mut disk = DiskFile::new(file);
+            disk.append(&vec![b'a'; size], 0).unwrap();
+            File::options().write(true).open(&path).unwrap().set_len(10).unwrap();
+            disk.append(&vec![b'b'; size], size as u64).unwrap();
+            let found = std::fs::read(&path).unwrap();
+            assert!(found == [vec![b'a'; 10], vec![b'b'; size]].concat(), "{} bytes", found.len());
+        }
+    }
 }

@@ -403,6 +403,21 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
     }
 
+    /// What was checkpointed is gone, and was written already: a crash must not bring what followed it back twice.
+    #[test]
+    fn truncated_under_the_writer_then_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs.txt");
+        let mut file = open(&path);
+        durable_line(&mut file, "one\n", 1);
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        file.append(b"two\n").unwrap();
+        drop(file);
+        let file = open(&path);
+        assert_eq!(file.position(0).unwrap().next, 1, "two comes again from Kafka");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "and is cut off here");
+    }
+
     #[test]
     fn rotation_keeps_every_line_and_the_position() {
         let folder = tempfile::tempdir().unwrap();

@@ -138,6 +138,29 @@ fn rotation_by_rename_reads_the_old_file_to_its_end_before_the_new_one() {
     assert_eq!((run.counters().rotations, run.counters().truncations), (1, 0));
 }
 
+/// Given a broker that is away, so that nothing is read for a while, when the file is rotated twice in that time, then
+/// the one in the middle is shipped, too.
+#[test]
+fn a_file_that_comes_and_goes_unread_is_shipped() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("app.log");
+    fs::write(&path, "one\n").unwrap();
+    let mut run = Run::start(&["--follow"], &[&path]);
+    assert_eq!(run.read_later(), ["app: one"]);
+    for (aside, text) in [("app.log.2", "two\n"), ("app.log.1", "three\n")] {
+        fs::rename(&path, folder.path().join(aside)).unwrap();
+        fs::write(&path, text).unwrap();
+        run.ship.look();
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut events = Vec::new();
+    while events.len() < 2 && Instant::now() < deadline {
+        events.extend(run.read_later());
+    }
+    assert_eq!(events, ["app: two", "app: three"]);
+    assert_eq!(run.counters().rotations, 2);
+}
+
 #[test]
 fn a_rotation_in_the_middle_of_a_rotation_loses_nothing() {
     let (folder, app) = folder();
