@@ -29,6 +29,7 @@ use common::decode::{Reject, decode, single_line};
 use common::event::now_micros;
 use common::shutdown::Shutdown;
 use kafka::consume::Item;
+use kafka::topic::says_gone;
 use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -432,14 +433,6 @@ impl Pipeline {
 /// True for what says that the offset to come, or the topic, may be gone: where reading goes on must be decided
 /// anew.
 fn is_doubt(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::AutoOffsetReset
-            | RDKafkaErrorCode::LogTruncation
-            | RDKafkaErrorCode::OffsetOutOfRange
-            | RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::UnknownTopicId
-            | RDKafkaErrorCode::UnknownTopicOrPartition
-    )
+    use RDKafkaErrorCode::{AutoOffsetReset, LogTruncation, OffsetOutOfRange};
+    says_gone(code) || matches!(code, AutoOffsetReset | LogTruncation | OffsetOutOfRange)
 }

@@ -69,6 +69,12 @@ pub fn topic_id<C: ClientContext>(
     }
 }
 
+/// True for what says that the topic, or the partition, is not there.
+pub fn says_gone(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicId, UnknownTopicOrPartition};
+    matches!(code, UnknownPartition | UnknownTopic | UnknownTopicId | UnknownTopicOrPartition)
+}
+
 /// A handle of librdkafka's, destroyed when it goes out of scope.
 struct Guard<T> {
     handle: NonNull<T>,

@@ -6,15 +6,16 @@
 //! ```
 //!
 //! A checkpoint may pass a rejected event only once the broker has it, so none is lost by a crash; one may be
-//! there twice after a crash (same `partition` and `offset` in its headers). What can't be sent is tried again
-//! until it can; what is too large for the topic is cut until it is not, and then a header `payload_bytes` (or
-//! `key_bytes`) says how long the whole is that stands in the source topic.
+//! there twice after a crash or a change of the client (same `partition` and `offset` in its headers). What can't
+//! be sent is tried again until it can; what is too large for the topic is cut until it is not, and then a header
+//! `payload_bytes` (or `key_bytes`) says how long the whole is that stands in the source topic.
 
 use crate::metrics::{Metrics, ReasonLabel, TargetLabel};
 use anyhow::Context;
 use common::decode::Reject;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use kafka::options::KafkaOptions;
+use kafka::topic::says_gone;
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -250,6 +251,7 @@ impl Thread {
             producer.poll(if letters.is_empty() { Duration::from_millis(5) } else { Duration::ZERO });
             let done =
                 std::mem::take(&mut *producer.context().0.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut broken = false;
             for (number, error) in done {
                 let Some(code) = error else {
                     let bytes = waiting.remove(&number).map_or(0, |letter| letter.rejected.bytes());
@@ -258,9 +260,10 @@ impl Thread {
                 };
                 // What was not taken for so long may want a topic that is gone: with a new producer it is made again.
                 if matches!(code, RDKafkaErrorCode::Fatal | RDKafkaErrorCode::MessageTimedOut)
-                    || is_gone(code)
+                    || says_gone(code)
                 {
-                    return Next::NewProducer;
+                    broken = true;
+                    continue;
                 }
                 if to_send.is_empty() {
                     warn!(topic = self.topic, %code, "a rejected event was not taken, trying again");
@@ -273,6 +276,9 @@ impl Thread {
                 {
                     letter.shorten();
                 }
+            }
+            if broken {
+                return Next::NewProducer;
             }
         }
     }
@@ -339,12 +345,6 @@ impl Thread {
     fn count_retry(&self) {
         self.metrics.retries.get_or_create(&TargetLabel { target: "rejected_topic" }).inc();
     }
-}
-
-/// True for what says that the topic is not there.
-fn is_gone(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
-    matches!(code, UnknownTopic | UnknownTopicOrPartition | UnknownPartition)
 }
 
 #[cfg(test)]

@@ -58,8 +58,7 @@ fn redis_comes_late() {
     scene.finish(&mut producer);
     let mut last = 0;
     wait_until("the file to hold all events without Redis", PATIENCE, || {
-        let text = std::fs::read(scene.path("logs.txt")).unwrap_or_default();
-        last = text.iter().filter(|&&byte| byte == b'\n').count();
+        last = scene.lines();
         last == 200_000
     })
     .unwrap_or_else(|error| panic!("{error}: {last}\n{}", consumer.stderr()));

@@ -66,7 +66,8 @@ impl Scene {
         levels.unwrap_or_default().values().sum()
     }
 
-    /// Waits until Redis has counted exactly so many events, and lists the newest.
+    /// Waits until Redis has counted exactly so many events and lists the newest, and the files hold as many: what a
+    /// consumer that died had fed to Redis may be there before its successor has written it.
     pub fn await_count(&self, events: u64) {
         let mut seen = 0;
         wait_until("Redis to have counted all events", PATIENCE, || {
@@ -80,6 +81,21 @@ impl Scene {
             listed == Some(events.min(100_000))
         })
         .unwrap();
+        let mut written = 0;
+        wait_until("the files to hold all events", PATIENCE, || {
+            written = self.lines();
+            written >= events
+        })
+        .unwrap_or_else(|error| panic!("{error}: {written} of {events}"));
+    }
+
+    /// Lines in all files `logs….txt`.
+    pub fn lines(&self) -> u64 {
+        let lines = |path| {
+            let text = std::fs::read(path).unwrap_or_default();
+            text.iter().filter(|&&byte| byte == b'\n').count() as u64
+        };
+        self.files("logs").iter().map(lines).sum()
     }
 
     /// A consumer's metrics page, read as Prometheus would.

@@ -5,10 +5,6 @@ use harness::{Signal, wait_until};
 
 const PARTITIONS: usize = 2;
 
-fn lines(scene: &Scene) -> usize {
-    std::fs::read(scene.path("logs.txt")).map_or(0, |text| text.iter().filter(|&&byte| byte == b'\n').count())
-}
-
 /// Sends `count` events as fast as possible.
 fn send(scene: &Scene, report: &str, count: &str) {
     let mut producer = scene.producer(report, &["--rate", "max", "--count", count]);
@@ -87,7 +83,7 @@ fn made_anew_while_redis_is_away(killed: bool) {
     scene.stack.kill_redis().unwrap();
     make_anew(&scene);
     send(&scene, "new.json", "60k");
-    wait_until("the file to hold all events", PATIENCE, || lines(&scene) == 80_000).unwrap();
+    wait_until("the file to hold all events", PATIENCE, || scene.lines() == 80_000).unwrap();
     if killed {
         consumer.kill().unwrap();
         consumer = scene.consumer("logs.txt", &[]);
@@ -125,10 +121,10 @@ fn what_kafka_deleted_is_said_and_counted() {
     let first_left: Vec<i64> = had.iter().zip(&ends).map(|(had, end)| had + (end - had) / 2).collect();
     scene.stack.delete_records("logs", &first_left).unwrap();
     let lost: i64 = first_left.iter().zip(&had).map(|(first, had)| first - had).sum();
-    let left = 20_000 - usize::try_from(lost).unwrap();
+    let left = 20_000 - u64::try_from(lost).unwrap();
 
     let mut consumer = scene.consumer("logs.txt", &[]);
-    wait_until("what is left to be in the file", PATIENCE, || lines(&scene) == 20_000 + left).unwrap();
+    wait_until("what is left to be in the file", PATIENCE, || scene.lines() == 20_000 + left).unwrap();
     let page = scene.metrics(&consumer);
     assert!(page.contains(&format!("sluice_offsets_skipped_total {lost}")), "{lost}: {page}");
     scene.end(&mut consumer);
@@ -137,5 +133,5 @@ fn what_kafka_deleted_is_said_and_counted() {
         "{}",
         consumer.stderr()
     );
-    assert_eq!(lines(&scene), 20_000 + left);
+    assert_eq!(scene.lines(), 20_000 + left);
 }
