@@ -1,4 +1,5 @@
-//! `bench`, or `make bench`. The figures: events a second through the whole stack, CPU per event by process, memory; printed, not judged.
+//! `bench`, or `make bench`: events a second through the whole stack, CPU per event by process, memory; printed, not
+//! judged.
 //!
 //! Throughput = unique events, verified and durable in both sinks ÷ (first due → last durable in both). CPU is
 //! what each process was charged in that time (`/proc/PID/stat`), memory its peak (`VmHWM`).

@@ -4,7 +4,7 @@
 //! each with [`Group::assign`] or [`Group::unassign`] once its sinks are ready. Always cooperative: what is not
 //! revoked goes on undisturbed.
 
-use crate::sink::file::checkpoint::Place;
+use crate::sink::file::checkpoint::{Place, same_topic};
 use anyhow::Context;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use kafka::consume::{DataQueue, watch_topics};
@@ -207,7 +207,7 @@ impl Group {
         let (low, high) = self.consumer.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT)?;
         // A consumer that did not know yet that the topic was made anew may have committed what it had of the old
         // one.
-        let ours = |id: &str| id.is_empty() || before.as_deref().is_none_or(|before| before == id);
+        let ours = |id: &str| same_topic(before.as_deref(), Some(id).filter(|id| !id.is_empty()));
         let committed = committed.find_partition(&self.topic, partition);
         let committed = match committed.map(|element| (element.offset(), element.metadata().to_owned())) {
             Some((Offset::Offset(offset), topic_id)) if ours(&topic_id) => Some(offset),

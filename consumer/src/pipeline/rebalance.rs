@@ -8,7 +8,7 @@ use super::{Partition, Pipeline};
 use crate::group::{COMPLAINT_INTERVAL, PartitionOffsets, Rebalance};
 use crate::health::State;
 use crate::metrics::PartitionLabel;
-use crate::sink::file::checkpoint::{Place, Position};
+use crate::sink::file::checkpoint::{Place, Position, same_topic};
 use crate::sink::file::lock::LockError;
 use crate::sink::file::log_file::FileError;
 use crate::sink::redis::Told;
@@ -260,9 +260,8 @@ fn start_offset(
 ) -> Decision {
     let &PartitionOffsets { ref topic_id, low, high, .. } = offsets;
     let committed = offsets.committed.filter(|&committed| committed <= high);
-    let topic = Place { offset: low, topic_id: topic_id.clone() };
     let durable = durable.filter(|position| {
-        let same = topic.is_of(position.topic_id.as_deref());
+        let same = same_topic(topic_id.as_deref(), position.topic_id.as_deref());
         if !same {
             warn!(
                 partition,

@@ -52,9 +52,12 @@ pub struct Rejected {
 
 impl Rejected {
     fn bytes(&self) -> usize {
-        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         length(&self.payload) + length(&self.key) + OVERHEAD_BYTES
     }
+}
+
+fn length(bytes: &Option<Vec<u8>>) -> usize {
+    bytes.as_ref().map_or(0, Vec::len)
 }
 
 /// The way into the topic of the rejected.
@@ -182,7 +185,6 @@ impl From<Rejected> for Waiting {
 impl Waiting {
     /// Halves it: sooner or later the topic takes it.
     fn shorten(&mut self) {
-        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         let longest = length(&self.rejected.payload).max(length(&self.rejected.key));
         self.keep_bytes = self.keep_bytes.min(longest) / 2;
     }

@@ -63,12 +63,10 @@ pub struct Place {
     pub topic_id: Option<String>,
 }
 
-impl Place {
-    /// False if something that is known by `topic_id` belongs to another topic: one that was deleted and made
-    /// anew under the same name. What has no identity is taken for the same.
-    pub fn is_of(&self, topic_id: Option<&str>) -> bool {
-        self.topic_id.as_deref().zip(topic_id).is_none_or(|(ours, theirs)| ours == theirs)
-    }
+/// False if these are identities of two topics: one was deleted and the other made anew under its name. What has no
+/// identity is taken for the same.
+pub fn same_topic(one: Option<&str>, other: Option<&str>) -> bool {
+    one.zip(other).is_none_or(|(one, other)| one == other)
 }
 
 impl Position {

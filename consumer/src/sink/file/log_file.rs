@@ -284,7 +284,8 @@ impl LogFile {
         self.reopen()
     }
 
-    /// `logs.txt` → `logs.2026-11-22T071219.267847Z.txt`: in the order of names they are in the order of time.
+    /// `logs.txt` → `logs.2026-11-22T071219.267847Z.txt`: in the order of names they are in the order of time. A
+    /// number makes it unique should one be there already.
     fn name_aside(&self) -> PathBuf {
         let stem = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let extension =

@@ -7,7 +7,7 @@
 
 use super::request::{Keys, Request};
 use crate::counts::Services;
-use crate::sink::file::checkpoint::Place;
+use crate::sink::file::checkpoint::{Place, same_topic};
 use common::decode::decode;
 use common::event::now_micros;
 use kafka::consume::{DataQueue, Item, watch_topics};
@@ -135,7 +135,7 @@ impl CatchUp {
             && let Some(places) = &self.unchecked
         {
             let topic_id = topic_id(self.consumer.client(), &self.topic, ASK_TIMEOUT)?;
-            if !places.iter().all(|place| place.is_of(topic_id.as_deref())) {
+            if !places.iter().all(|place| same_topic(place.topic_id.as_deref(), topic_id.as_deref())) {
                 return Err(MADE_ANEW);
             }
             self.unchecked = None;

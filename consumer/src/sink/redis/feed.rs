@@ -95,10 +95,11 @@ impl RedisFeed {
 
     /// The batch to add to, and how keys are laid out; none while not attached.
     pub fn batch(&mut self) -> Option<(&mut Request, &Keys)> {
+        self.feed.as_ref()?;
         if self.batch.is_empty() {
             self.batch.begin(now_micros());
         }
-        self.feed.is_some().then_some((&mut self.batch, &self.keys))
+        Some((&mut self.batch, &self.keys))
     }
 
     /// Sends the batch off.

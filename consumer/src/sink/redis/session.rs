@@ -14,7 +14,7 @@
 
 use super::request::{Keys, Moved, Request, Tail, command};
 use crate::counts::ServiceNames;
-use crate::sink::file::checkpoint::{Place, Position};
+use crate::sink::file::checkpoint::{Place, Position, same_topic};
 use redis::{Connection, RedisError, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -171,7 +171,7 @@ impl Session {
             let known_end = claim.end.max(claim.start.offset);
             let (next, fresh) = match known {
                 Some((next, topic_id))
-                    if claim.start.is_of(topic_id)
+                    if same_topic(claim.start.topic_id.as_deref(), topic_id)
                         && (next <= known_end || next <= ask_end(claim.partition)?) =>
                 {
                     (next, false)
@@ -180,7 +180,8 @@ impl Session {
                     let (partition, end) = (claim.partition, known_end);
                     // Nothing of the new topic is in Redis, whatever the file had of it when the partition was
                     // assigned.
-                    let next = if claim.start.is_of(topic_id) { claim.start.offset } else { 0 };
+                    let same = same_topic(claim.start.topic_id.as_deref(), topic_id);
+                    let next = if same { claim.start.offset } else { 0 };
                     tracing::warn!(partition, position, end, next, "Redis knew another topic");
                     (next, false)
                 }
