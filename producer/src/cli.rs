@@ -8,7 +8,7 @@ use crate::weights::Weights;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use common::level::Level;
 use common::telemetry::LogFormat;
-use common::units::{parse_count, parse_duration, parse_rate};
+use common::units::{parse_count, parse_duration, parse_rate, parse_size};
 use kafka::options::KafkaOptions;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -107,6 +107,11 @@ pub(crate) struct SimulateArgs {
         value_parser = parse_levels
     )]
     pub(crate) levels: Weights<Level>,
+
+    /// Make each event at least this long, by more text in its message, such as 1KiB [default: as logs are, 165 bytes
+    /// on average]
+    #[arg(long, env = "PRODUCER_EVENT_SIZE", value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) event_size: Option<u64>,
 
     /// Which services log, and how often, relative to each other
     #[arg(

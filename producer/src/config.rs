@@ -6,6 +6,7 @@ use crate::pace::{Profile, Schedule};
 use crate::source::Scene;
 use crate::source::ship::ShipArgs;
 use common::telemetry::LogFormat;
+use common::units::format_size;
 use kafka::options::{KafkaOptions, Reserved};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -87,6 +88,9 @@ impl Config {
     }
 }
 
+/// Longest simulated event: half of what a broker takes unless told otherwise, since the last text added may be long.
+const MAX_EVENT_BYTES: u64 = 512 << 10;
+
 fn simulation(args: SimulateArgs, producer: String, keyed: bool) -> Result<Work, Impossible> {
     if args.rate == 0 && args.profile != Profile::Steady {
         return Err(Impossible(
@@ -110,8 +114,22 @@ fn simulation(args: SimulateArgs, producer: String, keyed: bool) -> Result<Work,
         count: args.count,
         duration: args.duration,
     };
+    let event_bytes = args.event_size.unwrap_or(0);
+    if event_bytes > MAX_EVENT_BYTES {
+        return Err(Impossible(format!(
+            "--event-size {event_bytes} is more than a broker takes: give at most {}",
+            format_size(MAX_EVENT_BYTES)
+        )));
+    }
     let seed = args.seed.unwrap_or_else(rand::random);
-    let scene = Scene { seed, producer, levels: args.levels, services: args.services, keyed };
+    let scene = Scene {
+        seed,
+        producer,
+        levels: args.levels,
+        services: args.services,
+        keyed,
+        event_bytes: usize::try_from(event_bytes).unwrap_or(usize::MAX),
+    };
     Ok(Work::Simulate { schedule, scene })
 }
 
@@ -210,6 +228,7 @@ mod tests {
             ("--rate max --profile spike", "give one with --rate"),
             ("--count 0", "at least 1"),
             ("--duration 0s", "a longer time"),
+            ("--event-size 1MiB", "at most 512.0 KiB"),
             ("--topic a/b", "use up to 249 letters"),
             ("--report /nowhere/at/all/r.json", "create the folder /nowhere/at/all first"),
             ("--report /", "a folder"),

@@ -1,7 +1,7 @@
 //! Events that look like those of real services, at any rate, the same for the same seed.
 //!
 //! ```text
-//! seed → templates filled in → Pool: 32,768 events, rendered once
+//! seed → templates filled in → Pool: up to 32,768 events, rendered once
 //!                                ↓ walked over in a circle
 //! dues ─────────────────────→ copy, and write timestamp, seq and due → Batch
 //! ```
@@ -30,6 +30,8 @@ pub(crate) struct Scene {
     pub(crate) services: Weights<String>,
     /// Give each event its service as key.
     pub(crate) keyed: bool,
+    /// An event has at least so many bytes.
+    pub(crate) event_bytes: usize,
 }
 
 /// Renders the events of a run, from `seq` 1.

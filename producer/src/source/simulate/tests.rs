@@ -12,6 +12,7 @@ fn scene(seed: u64) -> Scene {
         levels: Weights::parse("INFO=80,DEBUG=10,WARN=7,ERROR=3", level).expect("levels"),
         services: services.expect("services"),
         keyed: false,
+        event_bytes: 0,
     }
 }
 
@@ -134,4 +135,17 @@ fn a_keyed_event_has_its_service_as_key() {
     }
     assert_eq!(counts.len(), 2);
     assert!((400..600).contains(&counts["billing"]), "{counts:?}");
+}
+
+#[test]
+fn long_events_are_as_long_as_asked_for_and_still_what_a_consumer_expects() {
+    for size in [1_024, 10_240, 100_000] {
+        let events = events(&Scene { event_bytes: size, ..scene(4) }, NOW, 500, 100);
+        for event in &events {
+            assert!((size..size + 5_000).contains(&event.len()), "{} for {size}", event.len());
+            assert!(decode(event).is_ok_and(|event| event.due.is_some()));
+        }
+        let mean = events.iter().map(Vec::len).sum::<usize>() / events.len();
+        assert!(mean < size + size / 10, "{mean} for {size}");
+    }
 }
