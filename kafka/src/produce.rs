@@ -3,11 +3,15 @@
 //! librdkafka reports a delivery for each message, but hands the reports over a whole broker request at a time.
 //! [`BatchProducer::poll`] takes them as they come: one call an acknowledged request, exact counts, and the
 //! caller's number of each message for those who want it.
+//!
+//! An idempotent producer sends nothing before a broker has given it an id, and librdkafka asks for that in steps of
+//! half a second. It tells nobody but its log when it has one: see [`BatchProducer::may_send`].
 
 #![allow(unsafe_code)]
 
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer, PurgeConfig};
 use std::ffi::{CStr, CString, c_void};
@@ -105,6 +109,8 @@ pub struct BatchProducer {
     events: NonNull<sys::rd_kafka_queue_t>,
     slots: Vec<sys::rd_kafka_message_t>,
     reports: Vec<*const sys::rd_kafka_message_t>,
+    /// False while the client waits for its idempotent id.
+    may_send: bool,
     producer: BaseProducer,
 }
 
@@ -118,6 +124,14 @@ impl BatchProducer {
     /// # Errors
     /// What librdkafka says of an impossible configuration or topic name.
     pub fn new(config: &ClientConfig, topic: &str) -> Result<BatchProducer, KafkaError> {
+        let mut config = config.clone();
+        let idempotent = config.get("enable.idempotence").is_some_and(|value| value == "true");
+        if idempotent {
+            // `eos` is the context of the line that counts; few others have it. The client's log comes to its
+            // main queue.
+            let contexts = config.get("debug").map_or("eos".to_owned(), |more| format!("eos,{more}"));
+            config.set("debug", contexts).set_log_level(RDKafkaLogLevel::Debug);
+        }
         let producer: BaseProducer = config.create_with_context(DefaultProducerContext)?;
         let name = CString::new(topic)?;
         let rk = producer.client().native_ptr();
@@ -129,7 +143,19 @@ impl BatchProducer {
         // SAFETY: the client is alive; the handle is ours to destroy.
         let events = unsafe { sys::rd_kafka_queue_get_main(rk) };
         let events = NonNull::new(events).expect("every client has a main queue");
-        Ok(BatchProducer { topic, events, slots: Vec::new(), reports: Vec::new(), producer })
+        Ok(BatchProducer {
+            topic,
+            events,
+            slots: Vec::new(),
+            reports: Vec::new(),
+            may_send: !idempotent,
+            producer,
+        })
+    }
+
+    /// False until an idempotent producer has the id that it needs to send anything; [`poll`](Self::poll) finds out.
+    pub fn may_send(&self) -> bool {
+        self.may_send
     }
 
     /// The client, for metadata and the like. Don't poll or flush it: deliveries are taken by [`poll`](Self::poll).
@@ -194,7 +220,8 @@ impl BatchProducer {
         let mut wait_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: `events` is a living queue of ours; every event is destroyed exactly once, after the handler
         // has returned, and the messages and strings it owns are used only before that. An event of type DR
-        // fills at most as many pointers as it says it has messages.
+        // fills at most as many pointers as it says it has messages; the text of a log line is a C string if, as is
+        // checked, the event is one.
         unsafe {
             while let Some(event) = NonNull::new(sys::rd_kafka_queue_poll(self.events.as_ptr(), wait_ms)) {
                 let event = event.as_ptr();
@@ -221,6 +248,14 @@ impl BatchProducer {
                             fatal: sys::rd_kafka_event_error_is_fatal(event) != 0,
                         });
                     }
+                    sys::RD_KAFKA_EVENT_LOG => {
+                        let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+                        if sys::rd_kafka_event_log(event, &mut facility, &mut text, &mut level) == 0 {
+                            let text = CStr::from_ptr(text).to_string_lossy();
+                            tracing::debug!(level, "Kafka client: {text}");
+                            self.may_send |= says_may_send(&text);
+                        }
+                    }
                     // Statistics and token refreshes, which nobody here asked for.
                     _ => {}
                 }
@@ -230,6 +265,11 @@ impl BatchProducer {
     }
 }
 
+/// True for `Idempotent producer state change WaitPID -> Assigned`.
+fn says_may_send(log_line: &str) -> bool {
+    log_line.contains("Idempotent producer state change") && log_line.ends_with("-> Assigned")
+}
+
 impl Drop for BatchProducer {
     fn drop(&mut self) {
         // SAFETY: both handles are ours, destroyed once, before the client that is dropped after this.
@@ -237,5 +277,18 @@ impl Drop for BatchProducer {
             sys::rd_kafka_queue_destroy(self.events.as_ptr());
             sys::rd_kafka_topic_destroy(self.topic.as_ptr());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_an_id_that_came() {
+        let line = |change: &str| format!("[thrd:main]: Idempotent producer state change {change}");
+        assert!(says_may_send(&line("WaitPID -> Assigned")));
+        assert!(!says_may_send(&line("Assigned -> DrainReset")));
+        assert!(!says_may_send("[thrd:main]: Acquired PID{Id:1,Epoch:0}"));
     }
 }

@@ -57,6 +57,8 @@ fn delivery_timeout(work: &Work) -> (&'static str, &'static str) {
 
 /// How long to wait for room or acknowledgements before looking around.
 const LOOK_AROUND: Duration = Duration::from_millis(50);
+/// How long the client may take, once a broker answers, until it may send; it needs half a second.
+const MAY_SEND: Duration = Duration::from_secs(5);
 /// How long acknowledgements are waited for after SIGTERM: within the 10 s that Compose gives.
 const DRAIN: Duration = Duration::from_secs(8);
 /// How long the client may take to hand back what it was told to give up.
@@ -98,7 +100,7 @@ impl Publisher {
             return Ok(None);
         };
         let clock = Clock::start();
-        Ok(Some(Publisher {
+        let mut publisher = Publisher {
             producer,
             topic,
             partitions,
@@ -109,7 +111,23 @@ impl Publisher {
             progress,
             fatal: None,
             unsent: 0,
-        }))
+        };
+        publisher.start();
+        Ok(Some(publisher))
+    }
+
+    /// Starts the clock once the client may send: events that were due before would only count its start.
+    fn start(&mut self) {
+        let deadline = Instant::now() + MAY_SEND;
+        while !self.producer.may_send()
+            && self.fatal.is_none()
+            && Instant::now() < deadline
+            && !self.shutdown.requested()
+        {
+            self.poll(Duration::from_millis(5));
+        }
+        self.clock = Clock::start();
+        self.stall = Stall::new(self.clock.started());
     }
 
     /// The clock of the run.
