@@ -2,6 +2,7 @@
 
 pub mod decode;
 pub mod event;
+pub mod latency_log;
 pub mod level;
 pub mod report;
 pub mod shutdown;

@@ -1,5 +1,6 @@
 //! The producer's closing report: the one source an audit needs beside the files.
 
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 /// What one run of `producer` sent and what the broker acknowledged.
@@ -52,4 +53,19 @@ pub struct Percentiles {
     pub p999: f64,
     /// Largest.
     pub max: f64,
+}
+
+impl Percentiles {
+    /// Those of a histogram of µs.
+    pub fn of_micros(micros: &Histogram<u64>) -> Percentiles {
+        let millis = |micros: u64| micros as f64 / 1e3;
+        Percentiles {
+            n: micros.len(),
+            p50: millis(micros.value_at_quantile(0.5)),
+            p90: millis(micros.value_at_quantile(0.9)),
+            p99: millis(micros.value_at_quantile(0.99)),
+            p999: millis(micros.value_at_quantile(0.999)),
+            max: millis(micros.max()),
+        }
+    }
 }

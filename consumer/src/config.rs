@@ -88,9 +88,18 @@ pub struct Flags {
     #[arg(long, env = "SLUICE_MEMORY", default_value = "96MiB", value_parser = parse_size, value_name = "SIZE")]
     memory: u64,
 
+    /// Most events taken from Kafka at once; each batch is one request to Redis and one write of the file
+    #[arg(long, env = "SLUICE_BATCH_EVENTS", default_value = "10k", value_parser = parse_count, value_name = "COUNT")]
+    batch_events: u64,
+
     /// Where /metrics, /healthz and /readyz are served
     #[arg(long, env = "SLUICE_METRICS_ADDR", default_value = "127.0.0.1:9600", value_name = "ADDR:PORT")]
     metrics_addr: SocketAddr,
+
+    /// Write latencies into this file, from when an event was due to fetched, in Redis, and synced: an HdrHistogram
+    /// log, a line a second for each
+    #[arg(long, env = "SLUICE_LATENCY_LOG", value_name = "FILE")]
+    latency_log: Option<PathBuf>,
 
     /// How this program's own log lines look
     #[arg(long, env = "SLUICE_LOG_FORMAT", default_value = "text", value_enum)]
@@ -122,11 +131,16 @@ pub struct Config {
     pub kafka_memory: usize,
     /// What batches to Redis may hold.
     pub redis_memory: usize,
+    /// Most events of a batch.
+    pub batch_events: usize,
     /// Where metrics are served.
     pub metrics_addr: SocketAddr,
+    /// Where latencies are logged.
+    pub latency_log: Option<PathBuf>,
 }
 
 const MIN_MEMORY: u64 = 16 << 20;
+const MAX_BATCH_EVENTS: u64 = 100_000;
 
 /// Properties on which exactly once rests.
 const RESERVED: [Reserved; 6] = [
@@ -190,6 +204,9 @@ impl Flags {
         if self.rejected_topic == self.kafka.topic {
             return Err("--rejected-topic must differ from --topic".into());
         }
+        if !(1..=MAX_BATCH_EVENTS).contains(&self.batch_events) {
+            return Err("--batch-events must be between 1 and 100k".into());
+        }
         let redis = if self.no_redis { None } else { Some(self.redis()?) };
         Ok(Config {
             group: self.group,
@@ -210,7 +227,9 @@ impl Flags {
             // librdkafka needs about twice a small message's bytes to hold it, and a fetch may overshoot.
             kafka_memory: memory / 4,
             redis_memory: memory / 8,
+            batch_events: usize::try_from(self.batch_events).unwrap_or(usize::MAX),
             metrics_addr: self.metrics_addr,
+            latency_log: self.latency_log,
             kafka: self.kafka,
         })
     }

@@ -20,8 +20,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
-/// Messages a batch, at the most.
-const BATCH: usize = 10_000;
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What happens to our share of the partitions.
@@ -127,6 +125,7 @@ impl Group {
         group: &str,
         instance: Option<&str>,
         queue_bytes: usize,
+        batch_events: usize,
         client_id: &str,
     ) -> anyhow::Result<Group> {
         let kilobytes = (queue_bytes >> 10).max(1024).to_string();
@@ -165,7 +164,7 @@ impl Group {
             .create_with_context(callbacks)
             .context("the Kafka client refuses its configuration (see --kafka)")?;
         let consumer = Arc::new(consumer);
-        let queue = DataQueue::new(Arc::clone(&consumer), BATCH);
+        let queue = DataQueue::new(Arc::clone(&consumer), batch_events);
         consumer.subscribe(&[&options.topic]).context("subscribing to the topic")?;
         Ok(Group { queue, rebalances, consumer, topic: options.topic.clone() })
     }

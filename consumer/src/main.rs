@@ -6,6 +6,7 @@ mod counts;
 mod group;
 mod health;
 mod http;
+mod latency_log;
 mod ledger;
 mod metrics;
 mod pipeline;

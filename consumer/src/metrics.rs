@@ -1,15 +1,16 @@
 //! Every metric of the consumer, in one place, by Prometheus' conventions: base units, `_total` for counters.
 
+pub mod latency;
+
 use common::decode::Reject;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, EncodeMetric, MetricEncoder};
+use latency::Latency;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Registry, Unit};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 /// Handles to all metrics; cheap to clone.
 #[derive(Debug, Clone)]
@@ -70,6 +71,12 @@ pub enum Stage {
     redis,
     #[expect(non_camel_case_types, reason = "the label as Prometheus shows it")]
     synced,
+}
+
+impl Stage {
+    /// All of them, with their names.
+    pub const ALL: [(Stage, &str); 3] =
+        [(Stage::fetched, "fetched"), (Stage::redis, "redis"), (Stage::synced, "synced")];
 }
 
 /// `sink="file"`
@@ -178,97 +185,6 @@ impl Metrics {
         if let Some(pages) = pages {
             self.resident_memory.set(pages * 4096);
         }
-    }
-}
-
-/// A histogram of latencies that takes a whole batch at once: one pass over the due times, then one atomic
-/// addition a bucket.
-#[derive(Debug, Clone)]
-pub struct Latency(Arc<LatencyCells>);
-
-#[derive(Debug)]
-struct LatencyCells {
-    buckets: [AtomicU64; BOUNDS_MICROS.len() + 1],
-    sum_micros: AtomicU64,
-}
-
-/// Upper bounds of the buckets, µs; about ten to a factor of ten where latencies usually are.
-const BOUNDS_MICROS: [u64; 34] = [
-    500,
-    1_000,
-    1_500,
-    2_000,
-    2_500,
-    3_000,
-    4_000,
-    5_000,
-    6_000,
-    8_000,
-    10_000,
-    12_500,
-    15_000,
-    20_000,
-    25_000,
-    30_000,
-    40_000,
-    50_000,
-    60_000,
-    80_000,
-    100_000,
-    150_000,
-    200_000,
-    300_000,
-    500_000,
-    750_000,
-    1_000_000,
-    2_000_000,
-    5_000_000,
-    10_000_000,
-    30_000_000,
-    60_000_000,
-    300_000_000,
-    3_600_000_000,
-];
-
-impl Default for Latency {
-    fn default() -> Latency {
-        let buckets = std::array::from_fn(|_| AtomicU64::new(0));
-        Latency(Arc::new(LatencyCells { buckets, sum_micros: AtomicU64::new(0) }))
-    }
-}
-
-impl Latency {
-    /// Records that events due at `dues` reached the stage at `now` (both µs since the epoch).
-    pub fn record(&self, now: u64, dues: &[u64]) {
-        let mut counts = [0_u64; BOUNDS_MICROS.len() + 1];
-        let mut sum = 0_u64;
-        for &due in dues {
-            let micros = now.saturating_sub(due);
-            counts[BOUNDS_MICROS.partition_point(|&bound| bound < micros)] += 1;
-            sum = sum.saturating_add(micros);
-        }
-        for (bucket, count) in self.0.buckets.iter().zip(counts).filter(|(_, count)| *count > 0) {
-            bucket.fetch_add(count, Ordering::Relaxed);
-        }
-        self.0.sum_micros.fetch_add(sum, Ordering::Relaxed);
-    }
-}
-
-impl TypedMetric for Latency {
-    const TYPE: MetricType = MetricType::Histogram;
-}
-
-impl EncodeMetric for Latency {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let counts: Vec<u64> = self.0.buckets.iter().map(|b| b.load(Ordering::Relaxed)).collect();
-        let bounds = BOUNDS_MICROS.iter().map(|&micros| micros as f64 / 1e6).chain([f64::INFINITY]);
-        let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
-        let sum = self.0.sum_micros.load(Ordering::Relaxed) as f64 / 1e6;
-        encoder.encode_histogram::<[(&str, &str); 0]>(sum, counts.iter().sum(), &buckets, None)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        Self::TYPE
     }
 }
 

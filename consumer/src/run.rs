@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::counts::ServiceNames;
 use crate::group::Group;
 use crate::health::{Health, State};
+use crate::latency_log::LatencyLog;
 use crate::metrics::Metrics;
 use crate::pipeline::{Parts, Pipeline};
 use crate::sink::dead_letter::DeadLetters;
@@ -31,6 +32,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let health = Health::default();
     http::serve(config.metrics_addr, registry, metrics.clone(), health.clone())?;
     status::start(metrics.clone(), health.clone())?;
+    let latency_log = config.latency_log.as_deref().map(|path| LatencyLog::start(path, metrics.clone()));
+    let latency_log = latency_log.transpose()?;
 
     // A single file is locked before the group is joined: who stands by takes no partitions.
     let single = match &config.file.layout {
@@ -76,6 +79,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         &config.group,
         instance.map(String::as_str),
         config.kafka_memory,
+        config.batch_events,
         &config.file.holder.replace(' ', "-"),
     )?;
     info!(
@@ -97,7 +101,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         max_event_bytes: config.max_event_bytes,
         private_files: config.instance.is_some(),
     };
-    Pipeline::new(parts).run(&shutdown)
+    Pipeline::new(parts).run(&shutdown)?;
+    latency_log.map_or(Ok(()), LatencyLog::finish)
 }
 
 /// Opens the single file; waits while another consumer has it. None when asked to end meanwhile.

@@ -22,6 +22,7 @@ fn wrong_flags_end_with_code_2() {
     refused(&["--nonsense"], 2, "--nonsense");
     refused(&["--memory", "much"], 2, "expected a size such as 64MiB");
     refused(&["--memory", "1MiB"], 2, "--memory must be at least 16MiB");
+    refused(&["--batch-events", "0"], 2, "--batch-events must be between 1 and 100k");
     refused(&["--sync-interval", "soon"], 2, "expected a duration such as 250ms");
     refused(&["--sync-interval", "5m"], 2, "--sync-interval must be at most 60s");
     refused(&["--redis-url", "http://somewhere"], 2, "--redis-url must look like redis://");
@@ -49,6 +50,8 @@ fn what_only_shows_later_ends_with_code_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     refused(&["--metrics-addr", &address], 1, "can't be listened on");
+    let log = ["--metrics-addr", "127.0.0.1:0", "--latency-log", "no/such/folder/log"];
+    refused(&log, 1, "--latency-log no/such/folder/log can't be written");
 }
 
 #[test]

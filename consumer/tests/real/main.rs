@@ -7,6 +7,7 @@
 mod bad_input;
 mod configuration;
 mod crashes;
+mod latencies;
 mod outages;
 mod rebalances;
 mod scene;

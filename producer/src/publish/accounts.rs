@@ -95,16 +95,7 @@ impl Accounts {
 
     /// Latency from due to acknowledged.
     pub(crate) fn latency_percentiles(&self) -> Percentiles {
-        let latency = &self.latency_micros;
-        let millis = |micros: u64| micros as f64 / 1e3;
-        Percentiles {
-            n: latency.len(),
-            p50: millis(latency.value_at_quantile(0.5)),
-            p90: millis(latency.value_at_quantile(0.9)),
-            p99: millis(latency.value_at_quantile(0.99)),
-            p999: millis(latency.value_at_quantile(0.999)),
-            max: millis(latency.max()),
-        }
+        Percentiles::of_micros(&self.latency_micros)
     }
 }
 
