@@ -1,54 +1,162 @@
-//! `bench`, or `make bench`: events a second through the whole stack, CPU per event by process, memory; printed, not
-//! judged.
-//!
-//! Throughput = unique events, verified and durable in both sinks ÷ (first due → last durable in both). CPU is
-//! what each process was charged in that time (`/proc/PID/stat`), memory its peak (`VmHWM`).
+//! `bench`: what Sluice makes of a machine, measured on real servers, every event verified.
 
-use anyhow::{Context, ensure};
-use clap::Parser;
-use common::report::ProducerReport;
-use common::units::{format_count, format_size, parse_count};
-use harness::ports::free_port;
-use harness::{Program, Signal, Stack, StackOptions, http, wait_until};
-use std::collections::BTreeMap;
+mod latency;
+mod machine;
+mod max_rate;
+mod print;
+mod proc;
+mod progress;
+mod results;
+mod run;
+mod study;
+mod suite;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use common::event::format_timestamp;
+use common::units::{parse_count, parse_duration, parse_rate};
+use harness::StackOptions;
+use max_rate::Slo;
+use progress::Progress;
+use results::{Results, RunName};
+use run::{Bench, Plan};
 use std::fs;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use suite::Extent;
 
-/// Longer than any run takes; only a failure waits so long.
-const PATIENCE: Duration = Duration::from_secs(600);
+const EXAMPLES: &str = "\
+Examples:
+  bench run end-to-end                       a minute as fast as possible
+  bench run backlog --count 20M              consumers that find everything in Kafka
+  bench run steady --rate 500k               latency at a rate
+  bench run steady --rate 10k --producer='--kafka linger.ms=0' --consumer='--sync-interval 5ms'
+  bench run end-to-end --times 5             the same five times, on the same servers";
 
-/// Between two looks at the consumer's metrics: few enough not to be measured themselves.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// Clock ticks a second in `/proc/PID/stat`: fixed at 100 by the kernel's interface to user space (proc(5)).
-const TICKS: f64 = 100.0;
-
-/// Measure throughput, CPU by process and memory, on real servers that it starts for itself
+/// Measure throughput, latency, CPU and memory on real servers that it starts for itself
 ///
-/// Every run is verified, event by event. Ten million events take about a minute and a half; with fewer than some
-/// million the figures are mostly those of the start.
+/// Every run is verified: an event that is lost or doubled fails it. Nothing else should run on the machine.
 #[derive(Debug, Parser)]
-#[command(name = "bench", version)]
-struct Args {
-    /// Events of each run
-    #[arg(long, default_value = "10M", value_parser = parse_events)]
-    events: u64,
+#[command(name = "bench", version, after_help = EXAMPLES, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything, into a report with plots: results.json, report.md
+    All(AllArgs),
+    /// One run, its figures printed
+    Run(RunArgs),
+    /// The highest rate that is kept up with
+    MaxRate(MaxRateArgs),
+    /// What partitions and batching do to the latency: study-tuning.json, study-tuning.md
+    StudyTuning(StudyArgs),
+}
+
+#[derive(Debug, Args)]
+struct AllArgs {
+    /// Only a look: some minutes, without curves and peers
+    #[arg(long)]
+    quick: bool,
+
+    /// Where the report goes
+    #[arg(long, default_value = "benches/results", value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct MaxRateArgs {
+    /// Events a second to begin with
+    #[arg(long, default_value = "500k", value_parser = parse_rate)]
+    from: u64,
+
+    /// What must be kept beside that the lag does not grow: p99<100ms, from due to visible in Redis
+    #[arg(long)]
+    slo: Option<Slo>,
+}
+
+#[derive(Debug, Args)]
+struct StudyArgs {
+    /// Events a second; every setting must keep up with it
+    #[arg(long, default_value = "5k", value_parser = parse_rate)]
+    rate: u64,
+
+    /// Of the events
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// Pairs of each comparison
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(i64::from(study::FEWEST_PAIRS)..))]
+    pairs: u16,
+
+    /// Where the report goes
+    #[arg(long, default_value = "benches/results", value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Which
+    what: What,
+
+    /// Events a second; for 'steady' and 'spike'
+    #[arg(long, default_value = "500k", value_parser = parse_rate)]
+    rate: u64,
+
+    /// For how long the producer sends
+    #[arg(long, default_value = "60s", value_parser = parse_duration, conflicts_with = "count")]
+    duration: Duration,
+
+    /// How many events it sends, in place of a duration; always for 'backlog', where it is 10M unless given
+    #[arg(long, value_parser = parse_count)]
+    count: Option<u64>,
 
     /// Partitions of the topic
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     partitions: u16,
+
+    /// Consumers that share them
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    consumers: u16,
+
+    /// More flags for the producer
+    #[arg(long, default_value = "", allow_hyphen_values = true, value_name = "FLAGS")]
+    producer: String,
+
+    /// More flags for each consumer
+    #[arg(long, default_value = "", allow_hyphen_values = true, value_name = "FLAGS")]
+    consumer: String,
+
+    /// How often
+    #[arg(long, default_value_t = 1)]
+    times: u16,
 }
 
-fn parse_events(text: &str) -> Result<u64, String> {
-    parse_count(text)
-        .and_then(|count| if count > 0 { Ok(count) } else { Err("must be at least 1".to_owned()) })
+/// A run to be made by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Producer and consumer at once, as fast as they can
+    EndToEnd,
+    /// Everything is in Kafka before the consumer starts
+    Backlog,
+    /// At a steady rate
+    Steady,
+    /// At a tenth of the rate, with a spike of 10 s to all of it
+    Spike,
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
+    let Cli { command } = Cli::parse();
+    let result = match command {
+        Command::All(args) => all(&args),
+        Command::Run(args) => run_once(&args),
+        Command::MaxRate(args) => max_rate(&args),
+        Command::StudyTuning(args) => study_tuning(&args),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -57,146 +165,89 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> anyhow::Result<()> {
-    println!("end to end: producer and consumer at once, as fast as they can");
-    measure(args, Order::AtOnce)?;
-    println!("\nbacklog: everything is in Kafka before the consumer starts");
-    measure(args, Order::ProducerFirst)
+fn start() -> Result<Bench> {
+    let progress = Progress::new(1);
+    progress.step("starting ZooKeeper, Kafka and Redis");
+    Bench::start(StackOptions::default(), progress)
 }
 
-/// When the consumer starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
-    AtOnce,
-    ProducerFirst,
-}
-
-struct Run {
-    stack: Stack,
-    folder: PathBuf,
-    metrics: SocketAddr,
-}
-
-fn measure(args: &Args, order: Order) -> anyhow::Result<()> {
-    let stack = Stack::start(StackOptions { kafka_heap: "1g".into(), ..StackOptions::default() })?;
-    stack.create_topic("logs", args.partitions.into())?;
-    let folder = stack.folder().join("bench");
-    let run = Run { stack, folder, metrics: SocketAddr::from(([127, 0, 0, 1], free_port()?)) };
-
-    let mut early = None;
-    if order == Order::AtOnce {
-        early = Some(run.consumer()?);
-    }
-    let mut producer = run.producer(args.events)?;
-    if order == Order::ProducerFirst {
-        finish(&mut producer)?;
-    }
-    let before = cpu(&run.stack.pids());
-    let started = Instant::now();
-    let mut consumer = match early {
-        Some(consumer) => consumer,
-        None => run.consumer()?,
+fn all(args: &AllArgs) -> Result<()> {
+    let (started, clock) = (chrono::Utc::now(), Instant::now());
+    let mut bench = start()?;
+    let extent = if args.quick { Extent::Quick } else { Extent::Full };
+    let runs = suite::runs(&mut bench, extent)?;
+    let max_rates = match extent {
+        Extent::Full => suite::max_rates(&mut bench, 500_000)?,
+        Extent::Quick => Vec::new(),
     };
-    while !(run.has(args.events, "file") && run.has(args.events, "redis")) {
-        ensure!(started.elapsed() < PATIENCE, "not all events arrived: {}", consumer.stderr());
-        std::thread::park_timeout(LOOK);
-    }
-    let finished = chrono::Utc::now();
-    let mut seconds = started.elapsed().as_secs_f64();
-    let mut used = cpu(&run.stack.pids());
-    for (name, ticks) in &mut used {
-        *ticks -= before.get(name).copied().unwrap_or(0.0);
-    }
-    used.insert("consumer".into(), seconds_of(consumer.pid()));
-    let peak = memory_peak(consumer.pid());
-    if order == Order::AtOnce {
-        used.insert("producer".into(), seconds_of(producer.pid()));
-        finish(&mut producer)?;
-        let report = run.report()?;
-        let first_due = chrono::DateTime::parse_from_rfc3339(&report.started)?;
-        seconds = (finished - first_due.to_utc()).as_seconds_f64();
-    }
-    run.verified(&mut consumer)?;
+    let machine = machine::describe(bench.stack.folder())?;
+    drop(bench);
+    let results = Results {
+        machine,
+        command: if args.quick { "make bench-quick" } else { "make bench" }.to_owned(),
+        started: format_timestamp(started),
+        seconds: clock.elapsed().as_secs_f64(),
+        runs,
+        consumers: Vec::new(),
+        producers: Vec::new(),
+        max_rates,
+        limits: Vec::new(),
+    };
+    write_json(&results, &args.out.join("results.json"))
+}
 
-    let events = args.events as f64;
-    println!(
-        "  {} events/s  ({} events in {seconds:.2} s, verified)",
-        format_count(events / seconds),
-        args.events
-    );
-    let total: f64 = used.values().sum();
-    for (name, cpu) in &used {
-        println!("  {:<12} {:.3} µs CPU an event", name, cpu / events * 1e6);
-    }
-    println!(
-        "  {:<12} {:.3} µs CPU an event, {:.0} % of a core",
-        "all",
-        total / events * 1e6,
-        total / seconds * 100.0
-    );
-    println!("  consumer's peak resident memory {}", peak.map_or("unknown".into(), format_size));
+fn max_rate(args: &MaxRateArgs) -> Result<()> {
+    let mut bench = start()?;
+    let found = max_rate::search(&mut bench, args.from, args.slo)?;
+    let rate = found.rate.map_or("none that was tried".to_owned(), |rate| format!("{rate}/s"));
+    bench.progress.line(&format!("{}: {rate}", found.slo));
     Ok(())
 }
 
-impl Run {
-    /// Whether a sink has all events by the consumer's own word; `verify` sees later whether that is true.
-    fn has(&self, events: u64, sink: &str) -> bool {
-        let series = format!("sluice_events_out_total{{sink=\"{sink}\"}}");
-        http::metric(self.metrics, &series).is_some_and(|count| count as u64 >= events)
-    }
-
-    fn consumer(&self) -> anyhow::Result<Program> {
-        let (brokers, redis) = (self.stack.bootstrap(), self.stack.redis_url());
-        let metrics = self.metrics.to_string();
-        let arguments = ["--brokers", &brokers, "--redis-url", &redis, "--metrics-addr", &metrics];
-        let consumer = Program::start("consumer", arguments, &[], &self.folder)?;
-        wait_until("the consumer to be ready", PATIENCE, || http::get(self.metrics, "/readyz"))?;
-        Ok(consumer)
-    }
-
-    fn producer(&self, events: u64) -> anyhow::Result<Program> {
-        let (brokers, count) = (self.stack.bootstrap(), events.to_string());
-        let arguments =
-            ["--brokers", &brokers, "--rate", "max", "--count", &count, "--report", "report.json"];
-        Program::start("producer", arguments, &[], &self.folder)
-    }
-
-    fn report(&self) -> anyhow::Result<ProducerReport> {
-        let text = fs::read_to_string(self.folder.join("report.json")).context("no report")?;
-        Ok(serde_json::from_str(&text)?)
-    }
-
-    /// Ends the consumer and has its file verified.
-    fn verified(&self, consumer: &mut Program) -> anyhow::Result<()> {
-        consumer.signal(Signal::TERM)?;
-        ensure!(consumer.wait(PATIENCE)?.success(), "{}", consumer.stderr());
-        let arguments = ["verify", "logs.txt", "--report", "report.json"];
-        let mut verify = Program::start("consumer", arguments, &[], &self.folder)?;
-        ensure!(verify.wait(PATIENCE)?.success(), "{}{}", verify.stdout(), verify.stderr());
-        Ok(())
-    }
+fn study_tuning(args: &StudyArgs) -> Result<()> {
+    let mut bench = start()?;
+    let command =
+        format!("bench study-tuning --rate {} --seed {} --pairs {}", args.rate, args.seed, args.pairs);
+    let study = study::run(&mut bench, args.rate, args.seed, args.pairs, command)?;
+    drop(bench);
+    write_json(&study, &args.out.join("study-tuning.json"))
 }
 
-fn finish(producer: &mut Program) -> anyhow::Result<()> {
-    ensure!(producer.wait(PATIENCE)?.success(), "{}{}", producer.stdout(), producer.stderr());
+fn write_json(value: &impl serde::Serialize, path: &Path) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)? + "\n";
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn run_once(args: &RunArgs) -> Result<()> {
+    let mut bench = start()?;
+    bench.progress.more(args.times.into());
+    let plan = args.plan();
+    for _ in 0..args.times {
+        bench.progress.step(&plan.to_string());
+        let run = bench.run(&plan)?;
+        bench.progress.line(&print::run(&run));
+    }
     Ok(())
 }
 
-/// CPU seconds of each process so far.
-fn cpu(processes: &[(String, u32)]) -> BTreeMap<String, f64> {
-    processes.iter().map(|(name, pid)| (name.clone(), seconds_of(*pid))).collect()
-}
-
-/// User and system time of a process: fields 14 and 15, counted from behind the name in brackets.
-fn seconds_of(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>()
-        / TICKS
-}
-
-fn memory_peak(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? << 10)
+impl RunArgs {
+    fn plan(&self) -> Plan {
+        let much = match (self.count, self.what) {
+            (Some(count), _) => format!("--count {count}"),
+            (None, What::Backlog) => "--count 10M".to_owned(),
+            (None, _) => format!("--duration {}ms", self.duration.as_millis()),
+        };
+        let plan = match self.what {
+            What::EndToEnd => Plan::new(RunName::EndToEnd, &format!("--rate max {much}")),
+            What::Backlog => Plan::new(RunName::Backlog, &format!("--rate max {much}")),
+            What::Steady => {
+                Plan::new(RunName::Steady, &format!("--rate {} {much}", self.rate)).at_rate(self.rate)
+            }
+            What::Spike => Plan::spike(self.rate / 10, 10),
+        };
+        plan.on_partitions(self.partitions)
+            .with_consumers(self.consumers)
+            .with_producer_flags(&self.producer)
+            .with_consumer_flags(&self.consumer)
+    }
 }

@@ -38,6 +38,9 @@ pub use rustix::process::Signal;
 pub use stack::{Ports, Stack, StackOptions};
 pub use wait::{Answer, wait_until};
 
+/// Version of Kafka that [`Stack`] starts; `scripts/setup` fetches it.
+pub const KAFKA_VERSION: &str = "3.9.1";
+
 /// The checkout this was built in.
 pub fn checkout() -> &'static std::path::Path {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR"))

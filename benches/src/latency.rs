@@ -1,0 +1,72 @@
+//! The consumers' latency logs, summed up.
+
+use crate::results::{LatencyAt, Stage};
+use anyhow::{Result, bail};
+use common::latency_log;
+use common::report::Percentiles;
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Latencies of one stage within about a second.
+#[derive(Debug, Clone)]
+pub struct Interval {
+    /// When it began, s since the epoch.
+    pub start: f64,
+    /// Which latency.
+    pub stage: Stage,
+    /// µs
+    pub micros: Histogram<u64>,
+}
+
+/// Reads a log that `consumer --latency-log` wrote.
+///
+/// # Errors
+/// When it can't be read or is none.
+pub fn read(path: &Path) -> Result<Vec<Interval>> {
+    let stage = |name: &str| match name {
+        "fetched" => Ok(Stage::Fetched),
+        "redis" => Ok(Stage::Redis),
+        "synced" => Ok(Stage::Synced),
+        other => bail!("{}: no stage is called '{other}'", path.display()),
+    };
+    let intervals = latency_log::read(path)?.into_iter();
+    intervals
+        .map(|interval| {
+            let latency_log::Interval { start, stage: name, micros } = interval;
+            Ok(Interval { start, stage: stage(&name)?, micros })
+        })
+        .collect()
+}
+
+/// All intervals that began at `from` (s since the epoch) or later, by stage.
+pub fn merged(intervals: &[Interval], from: f64) -> Result<BTreeMap<Stage, Histogram<u64>>> {
+    let mut merged: BTreeMap<Stage, Histogram<u64>> = BTreeMap::new();
+    for interval in intervals.iter().filter(|interval| interval.start >= from) {
+        match merged.get_mut(&interval.stage) {
+            Some(sum) => sum.add(&interval.micros)?,
+            None => drop(merged.insert(interval.stage, interval.micros.clone())),
+        }
+    }
+    Ok(merged)
+}
+
+/// p50 and p99 of each second after `start` (s since the epoch); of several consumers' intervals that began within
+/// the same second, all together.
+pub fn over_time(intervals: &[Interval], start: f64) -> Result<Vec<LatencyAt>> {
+    let mut seconds: BTreeMap<(i64, Stage), Histogram<u64>> = BTreeMap::new();
+    for interval in intervals {
+        let second = (interval.start - start).floor() as i64;
+        match seconds.get_mut(&(second, interval.stage)) {
+            Some(sum) => sum.add(&interval.micros)?,
+            None => drop(seconds.insert((second, interval.stage), interval.micros.clone())),
+        }
+    }
+    Ok(seconds
+        .into_iter()
+        .map(|((second, stage), micros)| {
+            let Percentiles { p50, p99, .. } = Percentiles::of_micros(&micros);
+            LatencyAt { at: second as f64, stage, p50, p99 }
+        })
+        .collect())
+}

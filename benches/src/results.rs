@@ -1,0 +1,279 @@
+//! What a bench measured, as it stands in `results.json`: the report and its plots are made from this alone.
+
+use common::report::Percentiles;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Everything of one `bench`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Results {
+    /// Where it ran.
+    pub machine: Machine,
+    /// Command that gives all of it again.
+    pub command: String,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// How long it took, s.
+    pub seconds: f64,
+    /// Runs of Sluice, in the order they were made.
+    pub runs: Vec<Run>,
+    /// Consumers that drained the same backlog: Sluice among them.
+    pub consumers: Vec<Contender>,
+    /// Producers that filled a topic with the same number of events: Sluice among them.
+    pub producers: Vec<Contender>,
+    /// Highest rates found.
+    pub max_rates: Vec<MaxRate>,
+    /// What bare programs made of the same jobs on the same servers, without any guarantee; empty without them.
+    pub limits: Vec<Limit>,
+}
+
+/// The machine and the versions of what ran on it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Machine {
+    /// As `/proc/cpuinfo` names it.
+    pub processor: String,
+    /// Logical processors.
+    pub cores: usize,
+    /// Bytes.
+    pub memory: u64,
+    /// `Linux 6.1.0`.
+    pub kernel: String,
+    /// File system under the log file, `ext4`.
+    pub file_system: String,
+    /// By name (`Kafka`, `Redis`, `Java`, `librdkafka`, `Sluice`).
+    pub versions: BTreeMap<String, String>,
+}
+
+/// One run of Sluice, verified event by event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Run {
+    /// What was run.
+    pub name: RunName,
+    /// How.
+    pub setting: Setting,
+    /// Unique events, verified and durable in both sinks.
+    pub events: u64,
+    /// From the first due to the last durable in both sinks; from a backlog, from the consumer's start.
+    pub seconds: f64,
+    /// `events / seconds`.
+    pub events_per_second: f64,
+    /// CPU µs an event, by process (`producer`, `consumer`, `kafka`, `redis`, `zookeeper`; several consumers are one).
+    pub cpu_micros: BTreeMap<String, f64>,
+    /// Largest resident memory, bytes, by process; of several consumers the largest one's.
+    pub memory_peak: BTreeMap<String, u64>,
+    /// Latency from due, ms; the first seconds of a run are left out, `n` says how many events are in.
+    pub latency: BTreeMap<Stage, Percentiles>,
+    /// Several times a second.
+    pub samples: Vec<Sample>,
+    /// Once a second, by stage: p50 and p99.
+    pub latency_over_time: Vec<LatencyAt>,
+    /// What the consumer did.
+    pub consumer: ConsumerFigures,
+}
+
+/// Which run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunName {
+    /// Producer and consumer at once, as fast as they can.
+    EndToEnd,
+    /// Everything is in Kafka before the consumer starts.
+    Backlog,
+    /// At a steady rate, for latency.
+    Steady,
+    /// A rate with a spike in it.
+    Spike,
+    /// End to end, one of a curve over the size of events.
+    BySize,
+    /// End to end, one of a curve over partitions.
+    ByPartitions,
+    /// From a backlog, one of a curve over consumers.
+    ByConsumers,
+}
+
+/// What a run was made with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Partitions of the topic.
+    pub partitions: u16,
+    /// Consumers, each on its share of the partitions.
+    pub consumers: u16,
+    /// Mean bytes of an event.
+    pub event_bytes: f64,
+    /// Events a second that were offered; none is as fast as possible.
+    pub rate: Option<u64>,
+}
+
+/// How far an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The broker acknowledged it.
+    Acknowledged,
+    /// The consumer has it.
+    Fetched,
+    /// It can be seen in Redis.
+    Redis,
+    /// It is synced to disk.
+    Synced,
+}
+
+/// A moment of a run.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Sample {
+    /// s after the start.
+    pub at: f64,
+    /// Events durable in the file so far.
+    pub file: u64,
+    /// Events in Redis so far.
+    pub redis: u64,
+}
+
+/// Latency within one second of a run.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct LatencyAt {
+    /// s after the start.
+    pub at: f64,
+    /// Which latency.
+    pub stage: Stage,
+    /// ms
+    pub p50: f64,
+    /// ms
+    pub p99: f64,
+}
+
+/// What the consumer did in a run.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct ConsumerFigures {
+    /// Bytes written to the file.
+    pub file_bytes: u64,
+    /// Bytes sent to Redis.
+    pub redis_bytes: u64,
+    /// Syncs of the file.
+    pub syncs: u64,
+    /// Mean duration of a sync, ms.
+    pub sync_ms: f64,
+    /// Mean events of a batch from Kafka.
+    pub batch_events: f64,
+}
+
+/// A program that did the same job beside Sluice.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Contender {
+    /// `rsyslog`
+    pub name: String,
+    /// What it did with the events: `file + Redis`, `file only`, `produce`.
+    pub job: String,
+    /// What it promises, and how it was set up.
+    pub guarantee: String,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a contender.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It ran.
+    Ran {
+        /// Its version.
+        version: String,
+        /// Events it got done: all, or those of its time limit.
+        events: u64,
+        /// From the first event done to the last.
+        seconds: f64,
+        /// `events / seconds`.
+        events_per_second: f64,
+        /// Its own CPU, µs an event.
+        cpu_micros: f64,
+        /// Largest resident memory, bytes.
+        memory_peak: u64,
+    },
+    /// It could not be run here; why.
+    Skipped(String),
+}
+
+/// A highest rate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MaxRate {
+    /// What was to be kept: `lag does not grow`, `p99<100ms`.
+    pub slo: String,
+    /// Events a second; none when not even the lowest that was tried kept it.
+    pub rate: Option<u64>,
+    /// Each rate that was tried, in that order, and whether it was kept.
+    pub tried: Vec<(u64, bool)>,
+}
+
+/// What a bare program made of a job of ours.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Limit {
+    /// The job.
+    pub job: LimitJob,
+    /// Events a second that it got done; of a latency, that were offered.
+    pub events_per_second: f64,
+    /// Latency from due, ms; empty unless that was the job.
+    pub latency: BTreeMap<Stage, Percentiles>,
+}
+
+/// A job of a bare program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitJob {
+    /// As [`RunName::EndToEnd`].
+    EndToEnd,
+    /// As [`RunName::Backlog`].
+    Backlog,
+    /// Producing alone.
+    Produce,
+    /// As [`RunName::Steady`].
+    Steady,
+}
+
+/// A study of what a change of settings does to the latency, as it stands in `study-tuning.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Study {
+    /// Where it ran.
+    pub machine: Machine,
+    /// Command that gives it again.
+    pub command: String,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// How long it took, s.
+    pub seconds: f64,
+    /// Events a second that were offered in every run.
+    pub rate: u64,
+    /// Seed of the events of every run.
+    pub seed: u64,
+    /// Each setting, by its name, in words.
+    pub settings: BTreeMap<String, String>,
+    /// What was compared: first the noise floor (a setting with itself), then the ablations, then both changes.
+    pub comparisons: Vec<Comparison>,
+}
+
+/// Pairs of runs of two settings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Comparison {
+    /// `A/A`, `partitions alone`, `batching alone`, `both`.
+    pub name: String,
+    /// Name of the first setting.
+    pub baseline: String,
+    /// Name of the second.
+    pub tuned: String,
+    /// Latency from due to visible in Redis of each pair of runs, baseline first (they were run as ABBA).
+    pub pairs: Vec<[Percentiles; 2]>,
+    /// Tuned ÷ baseline, of the medians.
+    pub p50: Ratio,
+    /// Tuned ÷ baseline, of the 99th percentiles.
+    pub p99: Ratio,
+}
+
+/// A ratio over pairs.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Ratio {
+    /// Median of the pairs' ratios.
+    pub median: f64,
+    /// Lower end of its 95 % interval, by bootstrap.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}

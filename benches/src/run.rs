@@ -1,0 +1,145 @@
+//! Runs of Sluice, one after the other, on servers that they share.
+
+mod scene;
+
+use crate::progress::Progress;
+use crate::results::{Run, RunName};
+use anyhow::Result;
+use harness::{Stack, StackOptions};
+use scene::Scene;
+use std::fmt;
+use std::fs;
+use std::time::Duration;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Which run.
+    pub name: RunName,
+    /// Partitions of the topic.
+    pub partitions: u16,
+    /// Consumers; each has a file a partition when there are several.
+    pub consumers: u16,
+    /// Events a second that are offered; none is as fast as possible.
+    pub rate: Option<u64>,
+    /// Of each run's start so much is left out of its latencies.
+    pub warm_up: Duration,
+    /// What the producer is told: how much, which profile, seed.
+    pub producer: Vec<String>,
+    /// What each consumer is told beyond where things are.
+    pub consumer: Vec<String>,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.name {
+            RunName::EndToEnd => "end to end",
+            RunName::Backlog => "from a backlog",
+            RunName::Steady => "steady",
+            RunName::Spike => "spike",
+            RunName::BySize => "by size",
+            RunName::ByPartitions => "by partitions",
+            RunName::ByConsumers => "by consumers",
+        };
+        write!(out, "{what} ({}), {} partitions", self.producer.join(" "), self.partitions)?;
+        if self.consumers > 1 { write!(out, ", {} consumers", self.consumers) } else { Ok(()) }
+    }
+}
+
+impl Plan {
+    /// Four partitions, one consumer, as fast as possible, and `producer`'s flags as one would type them.
+    pub fn new(name: RunName, producer: &str) -> Plan {
+        Plan {
+            name,
+            partitions: 4,
+            consumers: 1,
+            rate: None,
+            warm_up: Duration::ZERO,
+            producer: flags(producer),
+            consumer: Vec::new(),
+        }
+    }
+
+    /// The same at a steady rate, with the first seconds left out of the latencies.
+    pub fn at_rate(mut self, rate: u64) -> Plan {
+        self.rate = Some(rate);
+        self.warm_up = Duration::from_secs(5);
+        self
+    }
+
+    /// So many events a second, and for 10 s, after 20 s, some times as many.
+    pub fn spike(rate: u64, times: u64) -> Plan {
+        let profile = format!("spike:times={times},for=10s,every=30s");
+        let mut plan =
+            Plan::new(RunName::Spike, &format!("--rate {rate} --duration 50s --profile {profile}"));
+        plan.rate = Some(rate);
+        plan
+    }
+
+    /// The same on so many partitions.
+    pub fn on_partitions(mut self, partitions: u16) -> Plan {
+        self.partitions = partitions;
+        self
+    }
+
+    /// The same with so many consumers.
+    pub fn with_consumers(mut self, consumers: u16) -> Plan {
+        self.consumers = consumers;
+        self
+    }
+
+    /// The same with more flags for the producer.
+    pub fn with_producer_flags(mut self, producer: &str) -> Plan {
+        self.producer.extend(flags(producer));
+        self
+    }
+
+    /// The same with more flags for each consumer.
+    pub fn with_consumer_flags(mut self, consumer: &str) -> Plan {
+        self.consumer.extend(flags(consumer));
+        self
+    }
+}
+
+fn flags(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The servers that all runs of a bench share: warm ones, as they are in service.
+pub struct Bench {
+    /// ZooKeeper, Kafka, Redis.
+    pub stack: Stack,
+    /// What a person sees meanwhile.
+    pub progress: Progress,
+    runs: usize,
+}
+
+impl Bench {
+    /// Starts the servers.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub fn start(options: StackOptions, progress: Progress) -> Result<Bench> {
+        let stack = Stack::start(StackOptions { kafka_heap: "1g".into(), ..options })?;
+        Ok(Bench { stack, progress, runs: 0 })
+    }
+
+    /// Makes a run, on a topic of its own and an empty Redis.
+    ///
+    /// # Errors
+    /// When a program fails, an event is lost or doubled, or nothing moves for long.
+    pub fn run(&mut self, plan: &Plan) -> Result<Run> {
+        self.runs += 1;
+        let topic = format!("logs-{}", self.runs);
+        self.stack.create_topic(&topic, plan.partitions.into())?;
+        redis::cmd("FLUSHALL").exec(&mut self.stack.redis()?)?;
+        let folder = self.stack.folder().join(&topic);
+        let scene = Scene { stack: &self.stack, plan, topic: &topic, folder: &folder };
+        let run = scene.run(&self.progress);
+        self.stack.delete_topic(&topic)?;
+        if run.is_ok() {
+            fs::remove_dir_all(&folder)?;
+        }
+        run
+    }
+}
