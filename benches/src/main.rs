@@ -6,6 +6,7 @@ mod max_rate;
 mod print;
 mod proc;
 mod progress;
+mod report;
 mod results;
 mod run;
 mod study;
@@ -54,6 +55,12 @@ enum Command {
     MaxRate(MaxRateArgs),
     /// What partitions and batching do to the latency: study-tuning.json, study-tuning.md
     StudyTuning(StudyArgs),
+    /// Reports and plots anew from results.json and study-tuning.json
+    Report {
+        /// Where they are
+        #[arg(default_value = "benches/results")]
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -155,6 +162,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run_once(&args),
         Command::MaxRate(args) => max_rate(&args),
         Command::StudyTuning(args) => study_tuning(&args),
+        Command::Report { folder } => report::render(&folder),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -193,7 +201,9 @@ fn all(args: &AllArgs) -> Result<()> {
         max_rates,
         limits: Vec::new(),
     };
-    write_json(&results, &args.out.join("results.json"))
+    fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
+    write_json(&results, &args.out.join("results.json"))?;
+    report::write(&results, &args.out)
 }
 
 fn max_rate(args: &MaxRateArgs) -> Result<()> {
@@ -210,7 +220,9 @@ fn study_tuning(args: &StudyArgs) -> Result<()> {
         format!("bench study-tuning --rate {} --seed {} --pairs {}", args.rate, args.seed, args.pairs);
     let study = study::run(&mut bench, args.rate, args.seed, args.pairs, command)?;
     drop(bench);
-    write_json(&study, &args.out.join("study-tuning.json"))
+    fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
+    write_json(&study, &args.out.join("study-tuning.json"))?;
+    report::write_study(&study, &args.out)
 }
 
 fn write_json(value: &impl serde::Serialize, path: &Path) -> Result<()> {

@@ -123,6 +123,8 @@ pub enum Stage {
 pub struct Sample {
     /// s after the start.
     pub at: f64,
+    /// Events due so far; 0 where there is no schedule.
+    pub due: u64,
     /// Events durable in the file so far.
     pub file: u64,
     /// Events in Redis so far.

@@ -22,12 +22,24 @@ pub struct Plan {
     pub consumers: u16,
     /// Events a second that are offered; none is as fast as possible.
     pub rate: Option<u64>,
+    /// Some times as many in one time of the run.
+    pub spike: Option<Spike>,
     /// Of each run's start so much is left out of its latencies.
     pub warm_up: Duration,
     /// What the producer is told: how much, which profile, seed.
     pub producer: Vec<String>,
     /// What each consumer is told beyond where things are.
     pub consumer: Vec<String>,
+}
+
+/// A time of many events.
+#[derive(Debug, Clone, Copy)]
+pub struct Spike {
+    times: u64,
+    /// s after the start.
+    from: f64,
+    /// s after the start.
+    until: f64,
 }
 
 impl fmt::Display for Plan {
@@ -54,6 +66,7 @@ impl Plan {
             partitions: 4,
             consumers: 1,
             rate: None,
+            spike: None,
             warm_up: Duration::ZERO,
             producer: flags(producer),
             consumer: Vec::new(),
@@ -73,7 +86,16 @@ impl Plan {
         let mut plan =
             Plan::new(RunName::Spike, &format!("--rate {rate} --duration 50s --profile {profile}"));
         plan.rate = Some(rate);
+        plan.spike = Some(Spike { times, from: 20.0, until: 30.0 });
         plan
+    }
+
+    /// Events due `at` s after the start; 0 where there is no schedule.
+    pub fn due(&self, at: f64) -> u64 {
+        let extra = self.spike.map_or(0.0, |Spike { times, from, until }| {
+            (times - 1) as f64 * (at.clamp(from, until) - from)
+        });
+        self.rate.map_or(0, |rate| (rate as f64 * (at.max(0.0) + extra)) as u64)
     }
 
     /// The same on so many partitions.

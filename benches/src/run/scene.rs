@@ -89,6 +89,8 @@ impl Scene<'_> {
         }
         for sample in &mut watched.samples {
             sample.at -= started;
+            // Once all are there, no more are due than those.
+            sample.due = self.plan.due(sample.at).min(watched.report.acknowledged);
         }
         let (events, seconds) = (watched.report.acknowledged, watched.finished - started);
         let mut intervals = Vec::new();
@@ -133,7 +135,7 @@ impl Scene<'_> {
             let finished = report.as_ref().is_some_and(|report| file.min(redis) >= report.acknowledged);
             if finished || look.is_multiple_of(LOOKS_A_SAMPLE) {
                 progress.events(file.min(redis));
-                samples.push(Sample { at, file, redis });
+                samples.push(Sample { at, due: 0, file, redis });
             }
             if let Some(report) = report.take_if(|_| finished) {
                 return Ok(Watched { samples, finished: at, report, producer_cpu, producer_memory });
