@@ -1,4 +1,4 @@
-//! Sluice's own programs as a test runs them: with captured output, signals and a deadline.
+//! Programs as a test or a bench runs them, Sluice's own and others: with captured output, signals and a deadline.
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::process::{self, Lifetime, Process};
 
-/// A running `producer`, `consumer` or `harness`. Killed when dropped and when this process ends in any way.
+/// A running program. Killed when dropped and when this process ends in any way.
 #[derive(Debug)]
 pub struct Program {
     process: Process,
@@ -34,13 +34,29 @@ impl Program {
         environment: &[(&str, &str)],
         folder: &Path,
     ) -> Result<Program> {
-        static STARTS: AtomicUsize = AtomicUsize::new(1);
         let path = folder_of_programs()?.join(name);
         ensure!(
             path.exists(),
             "{} is not there: run cargo build --workspace with this profile",
             path.display()
         );
+        Program::run(&path, arguments, environment, folder)
+    }
+
+    /// As [`Program::start`], but any program: by its path or, if that is a mere name, from `PATH`. What it starts
+    /// itself is not killed with it.
+    ///
+    /// # Errors
+    /// When it cannot be started or the folder cannot be written. A program that is not there ends at once, and
+    /// says so on stderr.
+    pub fn run<A: AsRef<OsStr>>(
+        path: &Path,
+        arguments: impl IntoIterator<Item = A>,
+        environment: &[(&str, &str)],
+        folder: &Path,
+    ) -> Result<Program> {
+        static STARTS: AtomicUsize = AtomicUsize::new(1);
+        let name = path.file_name().and_then(OsStr::to_str).context("a program needs a name")?;
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let start = STARTS.fetch_add(1, Ordering::Relaxed);
         let stdout = folder.join(format!("{name}-{start}.out"));
