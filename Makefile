@@ -39,6 +39,7 @@ lint: setup ## formatting, clippy, licences and sources of dependencies
 	cargo clippy --release --workspace --all-targets -- -D warnings
 
 bench: setup ## figures: throughput, CPU by process, memory
+	@benches/peers/setup
 	cargo build --release --workspace
 	@target/release/bench
 

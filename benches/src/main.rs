@@ -3,14 +3,15 @@
 mod latency;
 mod machine;
 mod max_rate;
+mod peers;
 mod print;
-mod proc;
 mod progress;
 mod report;
 mod results;
 mod run;
 mod study;
 mod suite;
+mod usage;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -18,6 +19,7 @@ use common::event::format_timestamp;
 use common::units::{parse_count, parse_duration, parse_rate};
 use harness::StackOptions;
 use max_rate::Slo;
+use peers::{Contest, PeersArgs};
 use progress::Progress;
 use results::{Results, RunName};
 use run::{Bench, Plan};
@@ -55,6 +57,8 @@ enum Command {
     MaxRate(MaxRateArgs),
     /// What partitions and batching do to the latency: study-tuning.json, study-tuning.md
     StudyTuning(StudyArgs),
+    /// Others at the same jobs, and Sluice among them: consumers that drain a backlog, producers that fill a topic
+    Peers(PeersArgs),
     /// Reports and plots anew from results.json and study-tuning.json
     Report {
         /// Where they are
@@ -72,6 +76,11 @@ struct AllArgs {
     /// Where the report goes
     #[arg(long, default_value = "benches/results", value_name = "FOLDER")]
     out: PathBuf,
+
+    /// Bare programs that mark the limit of the machine (produce, consume, latency_produce, latency_consume), to be
+    /// run beside Sluice
+    #[arg(long, value_name = "FOLDER")]
+    limit_programs: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -162,6 +171,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run_once(&args),
         Command::MaxRate(args) => max_rate(&args),
         Command::StudyTuning(args) => study_tuning(&args),
+        Command::Peers(args) => peers::print(&args),
         Command::Report { folder } => report::render(&folder),
     };
     match result {
@@ -179,6 +189,12 @@ fn start() -> Result<Bench> {
     Bench::start(StackOptions::default(), progress)
 }
 
+/// Events that each contender gets: some seconds of the fastest.
+const PEERS_EVENTS: u64 = 5_000_000;
+
+/// Events that each bare program gets.
+const LIMIT_EVENTS: u64 = 20_000_000;
+
 fn all(args: &AllArgs) -> Result<()> {
     let (started, clock) = (chrono::Utc::now(), Instant::now());
     let mut bench = start()?;
@@ -190,16 +206,25 @@ fn all(args: &AllArgs) -> Result<()> {
     };
     let machine = machine::describe(bench.stack.folder())?;
     drop(bench);
+    let (mut contest, mut limits) = (Contest::default(), Vec::new());
+    if extent == Extent::Full {
+        contest = peers::contest(PEERS_EVENTS, "", |contender| println!("{}", peers::line(contender)))?;
+        if let Some(programs) = &args.limit_programs {
+            let found = peers::limits(programs, LIMIT_EVENTS);
+            found.skipped.iter().for_each(|reason| println!("bare programs skipped: {reason}"));
+            limits = found.limits;
+        }
+    }
     let results = Results {
         machine,
         command: if args.quick { "make bench-quick" } else { "make bench" }.to_owned(),
         started: format_timestamp(started),
         seconds: clock.elapsed().as_secs_f64(),
         runs,
-        consumers: Vec::new(),
-        producers: Vec::new(),
+        consumers: contest.consumers,
+        producers: contest.producers,
         max_rates,
-        limits: Vec::new(),
+        limits,
     };
     fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     write_json(&results, &args.out.join("results.json"))?;

@@ -92,9 +92,9 @@ impl Plan {
 
     /// Events due `at` s after the start; 0 where there is no schedule.
     pub fn due(&self, at: f64) -> u64 {
-        let extra = self.spike.map_or(0.0, |Spike { times, from, until }| {
-            (times - 1) as f64 * (at.clamp(from, until) - from)
-        });
+        let extra = self
+            .spike
+            .map_or(0.0, |Spike { times, from, until }| (times - 1) as f64 * (at.clamp(from, until) - from));
         self.rate.map_or(0, |rate| (rate as f64 * (at.max(0.0) + extra)) as u64)
     }
 

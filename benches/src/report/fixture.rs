@@ -128,7 +128,12 @@ fn samples(seconds: f64, rate: impl Fn(f64) -> f64) -> Vec<Sample> {
     let count_at = |tick: u32| {
         let at = f64::from(tick) / 20.0;
         count += rate(at) / 20.0;
-        Sample { at, due: (count * 1.01) as u64, file: (count / 50_000.0).floor() as u64 * 50_000, redis: (count * 0.995) as u64 }
+        Sample {
+            at,
+            due: (count * 1.01) as u64,
+            file: (count / 50_000.0).floor() as u64 * 50_000,
+            redis: (count * 0.995) as u64,
+        }
     };
     (0..=(seconds * 20.0) as u32).map(count_at).collect()
 }

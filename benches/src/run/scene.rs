@@ -2,9 +2,9 @@
 
 use super::Plan;
 use crate::latency;
-use crate::proc::{cpu_seconds, memory_peak};
 use crate::progress::Progress;
 use crate::results::{ConsumerFigures, Run, RunName, Sample, Setting, Stage};
+use crate::usage::usage;
 use anyhow::{Context, Result, ensure};
 use common::report::{Percentiles, ProducerReport};
 use harness::ports::free_port;
@@ -73,10 +73,10 @@ impl Scene<'_> {
         for (name, seconds) in &mut cpu {
             *seconds -= before.get(name).copied().unwrap_or(0.0);
         }
-        cpu.insert("consumer".to_owned(), consumers.iter().map(|c| cpu_seconds(c.program.pid())).sum());
-        let consumer_memory = consumers.iter().map(|c| memory_peak(c.program.pid())).max().unwrap_or(0);
+        cpu.insert("consumer".to_owned(), consumers.iter().map(|c| usage(c.program.pid()).cpu_seconds).sum());
+        let consumer_memory = consumers.iter().map(|c| usage(c.program.pid()).memory_peak).max().unwrap_or(0);
         let mut memory = BTreeMap::from([("consumer".to_owned(), consumer_memory)]);
-        memory.extend(self.stack.pids().iter().map(|(name, pid)| (process(name), memory_peak(*pid))));
+        memory.extend(self.stack.pids().iter().map(|(name, pid)| (process(name), usage(*pid).memory_peak)));
         memory.insert("producer".to_owned(), watched.producer_memory);
         let figures = figures(&consumers);
         progress.tell("verifying");
@@ -141,8 +141,8 @@ impl Scene<'_> {
                 return Ok(Watched { samples, finished: at, report, producer_cpu, producer_memory });
             }
             if report.is_none() {
-                producer_cpu = cpu_seconds(producer.pid());
-                producer_memory = memory_peak(producer.pid()).max(producer_memory);
+                producer_cpu = usage(producer.pid()).cpu_seconds;
+                producer_memory = usage(producer.pid()).memory_peak.max(producer_memory);
                 if !producer.is_running()? {
                     report = Some(self.report(producer)?);
                 }
@@ -209,7 +209,7 @@ impl Scene<'_> {
     }
 
     fn servers_cpu(&self) -> BTreeMap<String, f64> {
-        self.stack.pids().iter().map(|(name, pid)| (process(name), cpu_seconds(*pid))).collect()
+        self.stack.pids().iter().map(|(name, pid)| (process(name), usage(*pid).cpu_seconds)).collect()
     }
 }
 

@@ -1,0 +1,61 @@
+//! What a process has cost so far: CPU and memory, its children included.
+
+use std::fs;
+
+/// Clock ticks a second in `/proc/PID/stat`: fixed at 100 by the kernel's interface to user space (proc(5)).
+const TICKS: f64 = 100.0;
+
+/// CPU and memory of a process and of what it started.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Usage {
+    /// User and system time, s; of ended children, too, once they were waited for.
+    pub cpu_seconds: f64,
+    /// Largest resident memory, bytes: each process's own peak, added up.
+    pub memory_peak: u64,
+}
+
+/// Usage of process `pid` and of the running children of its main thread; nothing of a process that is gone.
+pub fn usage(pid: u32) -> Usage {
+    let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let own = Usage { cpu_seconds: cpu_seconds(&read("stat")), memory_peak: memory_peak(&read("status")) };
+    let children = read(&format!("task/{pid}/children"));
+    children.split_whitespace().filter_map(|child| child.parse().ok()).map(usage).fold(own, |sum, child| {
+        Usage {
+            cpu_seconds: sum.cpu_seconds + child.cpu_seconds,
+            memory_peak: sum.memory_peak + child.memory_peak,
+        }
+    })
+}
+
+/// Fields 14 to 17 of `/proc/PID/stat`, counted from behind the name in brackets, which may hold anything.
+fn cpu_seconds(stat: &str) -> f64 {
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = fields.split_whitespace().skip(11).take(4).filter_map(|ticks| ticks.parse::<f64>().ok());
+    ticks.sum::<f64>() / TICKS
+}
+
+/// `VmHWM` of `/proc/PID/status`; 0 without it.
+fn memory_peak(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    kibibytes.unwrap_or(0) << 10
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_the_kernel_are_read() {
+        let stat = "7 (a) name) S 1 7 7 0 -1 4194560 1 2 3 4 150 50 30 20 20 0 1 0 99";
+        assert_eq!(cpu_seconds(stat), 2.5);
+        assert_eq!(cpu_seconds(""), 0.0);
+        assert_eq!(memory_peak("VmPeak:\t 9 kB\nVmHWM:\t    2048 kB\n"), 2 << 20);
+        assert_eq!(memory_peak(""), 0);
+    }
+
+    #[test]
+    fn this_process_has_memory() {
+        assert!(usage(std::process::id()).memory_peak > 0);
+    }
+}
