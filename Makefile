@@ -1,7 +1,7 @@
 # What a person types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo test test-compose lint bench clean
+.PHONY: help setup build up down demo test test-compose lint bench bench-quick study-tuning clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -38,10 +38,18 @@ lint: setup ## formatting, clippy, licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 
-bench: setup ## figures: throughput, CPU by process, memory
+bench: setup ## all figures with plots, and other programs at the same jobs, into benches/results: about an hour
 	@benches/peers/setup
 	cargo build --release --workspace
-	@target/release/bench
+	@target/release/bench all
+
+bench-quick: setup ## a look at the figures: three minutes, into target/bench-quick
+	cargo build --release --workspace
+	@target/release/bench all --quick --out target/bench-quick
+
+study-tuning: setup ## what partitions and batching do to the latency, into benches/results: twenty minutes
+	cargo build --release --workspace
+	@target/release/bench study-tuning
 
 clean: ## remove builds, servers and their data
 	@if [ -x target/release/harness ]; then target/release/harness down; fi
