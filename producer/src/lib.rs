@@ -1,0 +1,46 @@
+//! `producer`: puts log events into Kafka, simulated at any rate or shipped from real files.
+//!
+//! ```text
+//! cli → config → run:  source (simulate by pace | ship) → batch → publish → report
+//! ```
+
+mod batch;
+mod cli;
+mod clock;
+mod config;
+mod identity;
+mod pace;
+mod progress;
+mod publish;
+mod report;
+mod run;
+mod source;
+mod weights;
+
+use clap::Parser;
+use common::shutdown::Shutdown;
+use config::{Config, Impossible};
+use std::process::ExitCode;
+
+/// Something was not acknowledged, or another error.
+const FAILED: u8 = 1;
+/// The configuration is impossible, as clap ends for what it finds itself.
+const IMPOSSIBLE: u8 = 2;
+
+/// The program: reads its command line, runs, and says how to end.
+pub fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<Impossible>() { IMPOSSIBLE } else { FAILED })
+        }
+    }
+}
+
+fn start() -> anyhow::Result<()> {
+    let config = Config::try_from(cli::Cli::parse())?;
+    common::telemetry::init(config.log_format);
+    let shutdown = Shutdown::on_signals()?;
+    run::run(&config, &shutdown)
+}
