@@ -1,7 +1,7 @@
 # What a person types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo test test-compose lint bench bench-quick study-tuning clean
+.PHONY: help setup build up down demo test test-compose lint bench bench-quick bench-micro study-tuning clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -28,6 +28,7 @@ test: ## everything: lints, unit tests, audits on real servers, Compose
 	@scripts/step $(MAKE) --no-print-directory lint
 	@scripts/step cargo build --release --workspace --all-targets
 	@scripts/step cargo test --release --workspace
+	@scripts/step cargo bench --workspace --bench '*' -- --test
 	@scripts/step docker/test-compose
 
 test-compose: ## the real docker-compose.yml, checked from outside; skipped without an engine
@@ -50,6 +51,9 @@ bench-quick: setup ## a look at the figures: three minutes, into target/bench-qu
 study-tuning: setup ## what partitions and batching do to the latency, into benches/results: twenty minutes
 	cargo build --release --workspace
 	@target/release/bench study-tuning
+
+bench-micro: setup ## figures of the hot parts alone, two minutes once built; no servers
+	cargo bench --workspace --bench '*'
 
 clean: ## remove builds, servers and their data
 	@if [ -x target/release/harness ]; then target/release/harness down; fi

@@ -21,6 +21,14 @@ use common::telemetry;
 use std::process::ExitCode;
 use tracing::error;
 
+/// What `benches` measures; the rest stays private, so that the compiler sees what nobody uses.
+pub mod hot {
+    pub use crate::counts::ServiceNames;
+    pub use crate::metrics::latency::Latency;
+    pub use crate::sink::file::disk::DiskFile;
+    pub use crate::sink::redis::request::{Keys, Request};
+}
+
 const EXAMPLES: &str = "\
 Examples:
   consumer                                       logs.txt and Redis, all on this machine

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// Events in the order they are to be sent. A `seq` of 0 is none: the event keeps a foreign identity.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+pub struct Batch {
     bytes: Vec<u8>,
     events: Vec<Event>,
 }
@@ -19,7 +19,7 @@ struct Event {
 
 impl Batch {
     /// Forgets the events and keeps the memory.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.events.clear();
     }
@@ -53,7 +53,7 @@ impl Batch {
     }
 
     /// Bytes of the payloads of these events.
-    pub(crate) fn payload_bytes(&self, events: Range<usize>) -> u64 {
+    pub fn payload_bytes(&self, events: Range<usize>) -> u64 {
         self.events[events].iter().map(|event| event.payload.len() as u64).sum()
     }
 

@@ -22,6 +22,13 @@ use common::shutdown::Shutdown;
 use config::{Config, Impossible};
 use std::process::ExitCode;
 
+/// What `benches` measures; the rest stays private, so that the compiler sees what nobody uses.
+pub mod hot {
+    pub use crate::batch::Batch;
+    pub use crate::source::{DEFAULT_SERVICES, Scene, Simulator};
+    pub use crate::weights::Weights;
+}
+
 /// Something was not acknowledged, or another error.
 const FAILED: u8 = 1;
 /// The configuration is impossible, as clap ends for what it finds itself.

@@ -3,7 +3,7 @@
 pub(crate) mod ship;
 mod simulate;
 
-pub(crate) use simulate::{DEFAULT_SERVICES, Scene};
+pub use simulate::{DEFAULT_SERVICES, Scene, Simulator};
 
 use crate::batch::Batch;
 use crate::clock::Clock;
@@ -11,7 +11,6 @@ use crate::config::{Impossible, Work};
 use crate::pace::Pace;
 use chrono::{DateTime, Utc};
 use ship::{Counters, Ship, ShippedLine};
-use simulate::Simulator;
 use std::time::Duration;
 
 /// Most events of a simulated batch: what stays in a processor's cache.

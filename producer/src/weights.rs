@@ -5,7 +5,7 @@ use rand::{Rng, RngExt};
 
 /// Items and their weights; at least one weight is above 0, and all of them together fit into 32 bits.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Weights<T> {
+pub struct Weights<T> {
     items: Vec<(T, u32)>,
     total: u32,
 }
@@ -26,7 +26,7 @@ impl<T> Weights<T> {
     ///
     /// # Errors
     /// Says what was expected.
-    pub(crate) fn parse(text: &str, item: impl Fn(&str) -> Result<T, String>) -> Result<Weights<T>, String>
+    pub fn parse(text: &str, item: impl Fn(&str) -> Result<T, String>) -> Result<Weights<T>, String>
     where
         T: PartialEq,
     {

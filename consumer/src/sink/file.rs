@@ -6,7 +6,7 @@
 //! ```
 
 pub mod checkpoint;
-mod disk;
+pub mod disk;
 pub mod lock;
 pub mod log_file;
 pub mod writer;

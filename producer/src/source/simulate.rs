@@ -15,28 +15,28 @@ use crate::batch::Batch;
 use crate::weights::Weights;
 use common::level::Level;
 use pool::Pool;
-pub(crate) use templates::DEFAULT_SERVICES;
+pub use templates::DEFAULT_SERVICES;
 
 /// What to simulate.
 #[derive(Debug, Clone)]
-pub(crate) struct Scene {
+pub struct Scene {
     /// Decides everything but the times.
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// Identity of the run.
-    pub(crate) producer: String,
+    pub producer: String,
     /// How often each level occurs.
-    pub(crate) levels: Weights<Level>,
+    pub levels: Weights<Level>,
     /// How often each service logs.
-    pub(crate) services: Weights<String>,
+    pub services: Weights<String>,
     /// Give each event its service as key.
-    pub(crate) keyed: bool,
+    pub keyed: bool,
     /// An event has at least so many bytes.
-    pub(crate) event_bytes: usize,
+    pub event_bytes: usize,
 }
 
 /// Renders the events of a run, from `seq` 1.
 #[derive(Debug)]
-pub(crate) struct Simulator {
+pub struct Simulator {
     pool: Pool,
     keyed: bool,
     last_seq: u64,
@@ -45,13 +45,13 @@ pub(crate) struct Simulator {
 
 impl Simulator {
     /// Renders the pool: a few hundredths of a second.
-    pub(crate) fn new(scene: &Scene) -> Simulator {
+    pub fn new(scene: &Scene) -> Simulator {
         Simulator { pool: Pool::new(scene), keyed: scene.keyed, last_seq: 0, stamp: stamp::Stamp::default() }
     }
 
     /// Adds the next event for each of `dues`, in µs since the epoch. An event happens when it is due: that is
     /// its timestamp, too.
-    pub(crate) fn render(&mut self, dues: &[u64], batch: &mut Batch) {
+    pub fn render(&mut self, dues: &[u64], batch: &mut Batch) {
         let mut digits = itoa::Buffer::new();
         for &due in dues {
             self.stamp.set(due);

@@ -191,7 +191,7 @@ pub(super) const FAMILIES: [Family; 8] = [
 ];
 
 /// How often each of [`FAMILIES`] logs if nothing else is said.
-pub(crate) const DEFAULT_SERVICES: &str = "api=30,auth=18,cart=14,pay=10,stock=9,db=8,jobs=7,mail=4";
+pub const DEFAULT_SERVICES: &str = "api=30,auth=18,cart=14,pay=10,stock=9,db=8,jobs=7,mail=4";
 
 #[cfg(test)]
 mod tests {
