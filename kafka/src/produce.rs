@@ -9,14 +9,16 @@
 
 #![allow(unsafe_code)]
 
+use crate::sticky::{self, Sticky};
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer, PurgeConfig};
 use std::ffi::{CStr, CString, c_void};
+use std::ops::Range;
 use std::ptr::{self, NonNull};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One message to send. `number` comes back in its delivery.
 #[derive(Debug, Clone, Copy)]
@@ -103,12 +105,18 @@ impl Deliveries<'_> {
 /// RD_KAFKA_PARTITION_UA: the partitioner decides.
 const UNASSIGNED: i32 = -1;
 
+/// So long messages without a key go to the same partition: as librdkafka does it.
+const STICK: Duration = Duration::from_millis(10);
+
 /// A producer of one topic.
 pub struct BatchProducer {
     topic: NonNull<sys::rd_kafka_topic_t>,
     events: NonNull<sys::rd_kafka_queue_t>,
     slots: Vec<sys::rd_kafka_message_t>,
     reports: Vec<*const sys::rd_kafka_message_t>,
+    /// Where messages without a key go, unless the configuration says how that is to be decided; `topic` points there.
+    sticky: Option<Box<Sticky>>,
+    stuck_since: Instant,
     /// False while the client waits for its idempotent id.
     may_send: bool,
     producer: BaseProducer,
@@ -126,6 +134,13 @@ impl BatchProducer {
     pub fn new(config: &ClientConfig, topic: &str) -> Result<BatchProducer, KafkaError> {
         let mut config = config.clone();
         let idempotent = config.get("enable.idempotence").is_some_and(|value| value == "true");
+        let partitioning = ["partitioner", "sticky.partitioning.linger.ms"];
+        let sticky =
+            partitioning.iter().all(|key| config.get(key).is_none()).then(|| Box::new(Sticky::new()));
+        if sticky.is_some() {
+            // Else librdkafka would not ask our partitioner.
+            config.set("sticky.partitioning.linger.ms", "0");
+        }
         if idempotent {
             // `eos` is the context of the line that counts; few others have it. The client's log comes to its
             // main queue.
@@ -135,8 +150,18 @@ impl BatchProducer {
         let producer: BaseProducer = config.create_with_context(DefaultProducerContext)?;
         let name = CString::new(topic)?;
         let rk = producer.client().native_ptr();
-        // SAFETY: the client is alive and `name` is a C string; a null configuration means the client's own.
-        let topic = unsafe { sys::rd_kafka_topic_new(rk, name.as_ptr(), ptr::null_mut()) };
+        // SAFETY: the client is alive and `name` is a C string. The topic's configuration is a copy of the client's
+        // own, and the topic takes it over. The partitioner keeps to what is asked of one; its opaque pointer is to
+        // memory that stays where it is and is freed after the topic (see `drop`).
+        let topic = unsafe {
+            let topic_config = sys::rd_kafka_default_topic_conf_dup(rk);
+            if let Some(sticky) = &sticky {
+                sys::rd_kafka_topic_conf_set_partitioner_cb(topic_config, Some(sticky::partitioner));
+                let opaque = ptr::from_ref(&**sticky).cast_mut().cast::<c_void>();
+                sys::rd_kafka_topic_conf_set_opaque(topic_config, opaque);
+            }
+            sys::rd_kafka_topic_new(rk, name.as_ptr(), topic_config)
+        };
         let topic = NonNull::new(topic).ok_or_else(|| {
             KafkaError::ClientCreation(format!("'{}' is not a topic name", name.to_string_lossy()))
         })?;
@@ -148,6 +173,8 @@ impl BatchProducer {
             events,
             slots: Vec::new(),
             reports: Vec::new(),
+            sticky,
+            stuck_since: Instant::now(),
             may_send: !idempotent,
             producer,
         })
@@ -183,21 +210,25 @@ impl BatchProducer {
             offset: 0,
             _private: record.number as *mut c_void,
         }));
-        let count = i32::try_from(self.slots.len()).expect("a batch has fewer than 2^31 records");
-        // SAFETY: `slots` holds `count` messages whose payloads and keys are borrowed for `'r`, which outlives
-        // this call; RD_KAFKA_MSG_F_COPY makes librdkafka copy both, so it never writes to or frees them, and
-        // keeps no pointer. The topic belongs to the living client.
-        let accepted = unsafe {
-            sys::rd_kafka_produce_batch(
-                self.topic.as_ptr(),
-                UNASSIGNED,
-                sys::RD_KAFKA_MSG_F_COPY,
-                self.slots.as_mut_ptr(),
-                count,
-            )
+        let keyed = self.slots.iter().any(|slot| !slot.key.is_null());
+        let accepted = match self.sticky.as_deref() {
+            Some(sticky) if !keyed && self.slots.len() > 1 => {
+                if self.stuck_since.elapsed() >= STICK {
+                    self.stuck_since = Instant::now();
+                    sticky.renew();
+                }
+                let first = self.produce(0..1, UNASSIGNED);
+                if RDKafkaErrorCode::from(self.slots[0].err) == RDKafkaErrorCode::QueueFull {
+                    // By now there may be room again, but the others must not overtake this one.
+                    return Sent::default();
+                }
+                let partition = self.sticky.as_deref().map_or(UNASSIGNED, Sticky::partition);
+                first + self.produce(1..self.slots.len(), partition)
+            }
+            _ => self.produce(0..self.slots.len(), UNASSIGNED),
         };
         let mut sent = Sent { taken: self.slots.len(), refused: Vec::new() };
-        if accepted == count {
+        if accepted == self.slots.len() {
             return sent;
         }
         // Once the queue is full librdkafka refuses all that follow; anything else concerns one message.
@@ -212,6 +243,25 @@ impl BatchProducer {
             }
         }
         sent
+    }
+
+    /// Hands some of the slots to librdkafka; gives the number that it accepted.
+    fn produce(&mut self, slots: Range<usize>, partition: i32) -> usize {
+        let slots = &mut self.slots[slots];
+        let count = i32::try_from(slots.len()).expect("a batch has fewer than 2^31 records");
+        // SAFETY: `slots` holds `count` messages whose payloads and keys the caller of `send` lends until that
+        // returns; RD_KAFKA_MSG_F_COPY makes librdkafka copy both, so it never writes to or frees them, and keeps no
+        // pointer. The topic belongs to the living client.
+        let accepted = unsafe {
+            sys::rd_kafka_produce_batch(
+                self.topic.as_ptr(),
+                partition,
+                sys::RD_KAFKA_MSG_F_COPY,
+                slots.as_mut_ptr(),
+                count,
+            )
+        };
+        usize::try_from(accepted).unwrap_or(0)
     }
 
     /// Waits up to `timeout` for an event, then serves all that are there. Times below a millisecond count as

@@ -106,6 +106,8 @@ fn counts_are_exact_at_a_rate(stack: &Stack) {
         records.iter().map(event).map(|event| (event.seq.unwrap(), event.due.unwrap())).collect();
     let start = dues[&1] - 200;
     assert!(dues.iter().all(|(seq, due)| due.abs_diff(start + seq * 200) <= 1));
+    let shares = stack.high_watermarks("paced").unwrap();
+    assert!(shares.iter().all(|share| (2_000..3_000).contains(share)), "spread unevenly: {shares:?}");
     let printed = run.program.stdout();
     assert!(printed.contains("acknowledged 10,000  (seq 1 to 10000)"), "{printed}");
 }
