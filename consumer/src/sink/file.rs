@@ -24,8 +24,12 @@ use std::time::{Duration, Instant};
 use writer::{Block, Done, Durable, FileId, Job, Progress, Writer};
 
 /// A block is handed to the writer once it has this many bytes (fewer if there are many files), sooner when the
-/// writer is idle.
+/// writer is idle, or [`FRACTION`] says so.
 const BLOCK_BYTES: usize = 1 << 20;
+
+/// A block is handed over at the latest this fraction of the sync interval after its first event: what the writer
+/// has before its next sync is synced with it, the rest waits for the one after.
+const FRACTION: u32 = 4;
 
 /// Which file a partition's events go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,13 +182,15 @@ impl FileSink {
         self.in_flight_bytes < self.config.memory
     }
 
-    /// Hands the blocks to the writer that are full, or (if the writer is idle, or `all`) have anything.
+    /// Hands the blocks to the writer that are full or have waited, or (if the writer is idle, or `all`) have anything.
     /// `progress` gives and clears what moved on in a file since its last block; it may be empty.
     pub fn flush(&mut self, all: bool, rejected: u64, mut progress: impl FnMut(FileId) -> Vec<Progress>) {
         let any = all || self.in_flight.is_empty();
         let full_at = BLOCK_BYTES.min(self.config.memory / self.open.len().max(1));
+        let wait = self.config.sync_interval / FRACTION;
         for (&id, block) in &mut self.open {
-            if block.lines.len() < full_at && !any {
+            let full = block.lines.len() >= full_at;
+            if !any && !full && block.since.is_none_or(|since| since.elapsed() < wait) {
                 continue;
             }
             let progress = progress(id);
@@ -282,5 +288,64 @@ impl Progress {
     /// Of a partition, with a copy of its totals.
     pub fn new(partition: i32, next: i64, totals: &Counts) -> Progress {
         Progress { partition, next, totals: totals.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::level::Level;
+
+    const SYNC_INTERVAL: Duration = Duration::from_secs(4);
+
+    fn sink(folder: &tempfile::TempDir) -> FileSink {
+        let config = FileConfig {
+            layout: Layout::Single(folder.path().join("logs.txt")),
+            topic: "logs".into(),
+            holder: "a test".into(),
+            rotation: Rotation::default(),
+            sync_interval: SYNC_INTERVAL,
+            memory: 1 << 20,
+        };
+        let file = FileSink::open(&config, 0).unwrap();
+        let mut sink =
+            FileSink::start(config, ServiceNames::default(), Acknowledged::default(), Metrics::new().0)
+                .unwrap();
+        sink.adopt(0, file);
+        sink.take_on(0, Place { offset: 0, topic_id: None });
+        sink
+    }
+
+    /// One more event, offered to the writer. True if it took what there was.
+    fn push(sink: &mut FileSink, next: i64) -> bool {
+        sink.block(0).push(b"{}", None);
+        flush(sink, next)
+    }
+
+    fn flush(sink: &mut FileSink, next: i64) -> bool {
+        let mut totals = Counts::default();
+        totals.add(Level::Info, None);
+        let before = sink.in_flight.len();
+        sink.flush(false, 0, |_| vec![Progress::new(0, next, &totals)]);
+        sink.in_flight.len() > before
+    }
+
+    /// Given a writer with something to sync, then what comes meanwhile is handed over before that sync is due, and
+    /// not an event at a time.
+    #[test]
+    fn what_comes_before_a_sync_is_synced_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sink = sink(&folder);
+        let started = Instant::now();
+        assert!(push(&mut sink, 1), "an idle writer takes all at once");
+        let began = Instant::now();
+        assert!(!push(&mut sink, 2), "a busy one doesn't");
+        while !flush(&mut sink, 2) {
+            assert!(started.elapsed() < SYNC_INTERVAL, "it would have waited for the next sync");
+            std::thread::yield_now();
+        }
+        assert!(began.elapsed() >= SYNC_INTERVAL / FRACTION);
+        sink.stop();
+        assert_eq!(std::fs::read(folder.path().join("logs.txt")).unwrap(), b"{}\n{}\n");
     }
 }
