@@ -143,9 +143,8 @@ impl Group {
             ("heartbeat.interval.ms", "2000"),
             ("queued.max.messages.kbytes", &kilobytes),
             ("queued.min.messages", "100000"),
-            // Many small fetches cost the broker more than the events do: under load it gathers this much, and
-            // never waits for longer than the next line says.
-            ("fetch.min.bytes", "131072"),
+            // What is there is fetched at once: little when there is little to do, and much when there is more.
+            ("fetch.min.bytes", "1"),
             ("fetch.max.bytes", &fetch_bytes),
             ("fetch.message.max.bytes", "1048576"),
             ("fetch.wait.max.ms", "10"),

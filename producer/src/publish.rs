@@ -34,7 +34,8 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("enable.idempotence", "true"),
     // lz4 costs less than the bytes it saves on the way and on the broker's disk.
     ("compression.type", "lz4"),
-    ("linger.ms", "5"),
+    // Enough for a batch to form; when there is more to do than that, batches grow by themselves.
+    ("linger.ms", "1"),
     ("batch.num.messages", "10000"),
     ("batch.size", "1000000"),
     // Bound the memory, at some 400 bytes a message: below 256 MiB for the process.
