@@ -198,13 +198,13 @@ const LIMIT_EVENTS: u64 = 20_000_000;
 fn all(args: &AllArgs) -> Result<()> {
     let (started, clock) = (chrono::Utc::now(), Instant::now());
     let mut bench = start()?;
+    let machine = machine::describe(bench.stack.folder())?;
     let extent = if args.quick { Extent::Quick } else { Extent::Full };
     let runs = suite::runs(&mut bench, extent)?;
     let max_rates = match extent {
         Extent::Full => suite::max_rates(&mut bench, 500_000)?,
         Extent::Quick => Vec::new(),
     };
-    let machine = machine::describe(bench.stack.folder())?;
     drop(bench);
     let (mut contest, mut limits) = (Contest::default(), Vec::new());
     if extent == Extent::Full {

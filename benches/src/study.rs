@@ -55,6 +55,7 @@ const COMPARISONS: [(&str, Setting, Setting); 4] = [
 /// When a run fails, or a setting does not keep up with the rate: then a latency would say nothing.
 pub fn run(bench: &mut Bench, rate: u64, seed: u64, pairs: u16, command: String) -> Result<Study> {
     let (started, clock) = (chrono::Utc::now(), Instant::now());
+    let machine = machine::describe(bench.stack.folder())?;
     let mut comparisons = Vec::new();
     bench.progress.more(COMPARISONS.len() * usize::from(pairs) + 1);
     bench.progress.step("warming the servers up");
@@ -82,7 +83,7 @@ pub fn run(bench: &mut Bench, rate: u64, seed: u64, pairs: u16, command: String)
     }
     let settings = [BASELINE, PARTITIONS, BATCHING, TUNED];
     Ok(Study {
-        machine: machine::describe(bench.stack.folder())?,
+        machine,
         command,
         started: format_timestamp(started),
         seconds: clock.elapsed().as_secs_f64(),

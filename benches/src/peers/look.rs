@@ -85,14 +85,17 @@ struct Stopwatch {
     first: (Instant, Usage),
     last: (Instant, Usage),
     done: u64,
+    memory_peak: u64,
 }
 
 impl Stopwatch {
     fn new(now: Instant, usage: Usage) -> Stopwatch {
-        Stopwatch { first: (now, usage), last: (now, usage), done: 0 }
+        Stopwatch { first: (now, usage), last: (now, usage), done: 0, memory_peak: 0 }
     }
 
     fn see(&mut self, now: Instant, done: Done, usage: Usage) {
+        // Of a program that has just ended the kernel knows no memory any more.
+        self.memory_peak = self.memory_peak.max(usage.memory_peak);
         if done.begun == 0 {
             self.first = (now, usage);
         }
@@ -110,7 +113,7 @@ impl Stopwatch {
             done: self.done,
             seconds: (to - from).as_secs_f64(),
             cpu_seconds: (after.cpu_seconds - before.cpu_seconds).max(0.0),
-            memory_peak: after.memory_peak,
+            memory_peak: self.memory_peak,
         }
     }
 }

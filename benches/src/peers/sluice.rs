@@ -27,7 +27,7 @@ pub(super) const PRODUCER: Peer = Peer {
     name: "Sluice",
     job: PRODUCE,
     guarantee: "nothing lost, doubled or reordered: acks=all, idempotent, every acknowledgement counted; \
-                defaults: lz4, linger 5 ms, batches of up to 1 MB; makes its events itself",
+                defaults: lz4, linger 1 ms, batches of up to 1 MB; makes its events itself",
     run: produce,
 };
 
