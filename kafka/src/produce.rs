@@ -114,12 +114,13 @@ pub struct BatchProducer {
     events: NonNull<sys::rd_kafka_queue_t>,
     slots: Vec<sys::rd_kafka_message_t>,
     reports: Vec<*const sys::rd_kafka_message_t>,
-    /// Where messages without a key go, unless the configuration says how that is to be decided; `topic` points there.
-    sticky: Option<Box<Sticky>>,
     stuck_since: Instant,
     /// False while the client waits for its idempotent id.
     may_send: bool,
     producer: BaseProducer,
+    // Behind the client, and so dropped after it: until then its own threads may look there.
+    /// Where messages without a key go, unless the configuration says how that is to be decided.
+    sticky: Option<Box<Sticky>>,
 }
 
 // SAFETY: librdkafka's client, topic and queue handles may be used from any thread; the pointers in `slots` and
@@ -152,7 +153,7 @@ impl BatchProducer {
         let rk = producer.client().native_ptr();
         // SAFETY: the client is alive and `name` is a C string. The topic's configuration is a copy of the client's
         // own, and the topic takes it over. The partitioner keeps to what is asked of one; its opaque pointer is to
-        // memory that stays where it is and is freed after the topic (see `drop`).
+        // memory that stays where it is and is freed after the client.
         let topic = unsafe {
             let topic_config = sys::rd_kafka_default_topic_conf_dup(rk);
             if let Some(sticky) = &sticky {

@@ -61,8 +61,8 @@ pub(crate) unsafe extern "C" fn partitioner(
     message: *mut c_void,
 ) -> i32 {
     // SAFETY: librdkafka's own partitioner gets what librdkafka gave us; whether a partition has a leader may be
-    // asked in a partitioner, for any number below the count. `sticky` lives as long as the topic does (see
-    // `BatchProducer`), and is only shared, from whatever thread.
+    // asked in a partitioner, for any number below the count. `sticky` outlives the client (see `BatchProducer`), and
+    // is only shared, from whatever thread.
     unsafe {
         match sticky.cast::<Sticky>().as_ref() {
             Some(sticky) if key.is_null() => sticky
