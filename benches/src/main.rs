@@ -97,7 +97,7 @@ struct MaxRateArgs {
 #[derive(Debug, Args)]
 struct StudyArgs {
     /// Events a second; every setting must keep up with it
-    #[arg(long, default_value = "5k", value_parser = parse_rate)]
+    #[arg(long, default_value = "10k", value_parser = parse_rate)]
     rate: u64,
 
     /// Of the events

@@ -37,9 +37,9 @@ const PARTITIONS: Setting = Setting { name: "partitions", partitions: 4, batchin
 const BATCHING: Setting = Setting { name: "batching", partitions: 1, batching: true };
 const TUNED: Setting = Setting { name: "tuned", partitions: 4, batching: true };
 
-/// An event at a time, as tutorials write it: each one a request of the producer's client, a write and a
-/// transaction of the consumer's.
-const UNBATCHED_PRODUCER: &str = "--kafka linger.ms=0 --kafka batch.num.messages=1";
+/// An event at a time, as tutorials write it: the producer's client as it comes, which waits for 5 ms whatever there is
+/// to send, and each event a write and a transaction of the consumer's.
+const UNBATCHED_PRODUCER: &str = "--kafka linger.ms=5";
 const UNBATCHED_CONSUMER: &str = "--batch-events 1";
 
 const COMPARISONS: [(&str, Setting, Setting); 4] = [
