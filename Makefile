@@ -39,7 +39,7 @@ lint: setup ## formatting, clippy, licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 
-bench: setup ## all figures with plots, and other programs at the same jobs, into benches/results: about an hour
+bench: setup ## all figures with plots, and other programs at the same jobs, into benches/results: twenty minutes
 	@benches/peers/setup
 	cargo build --release --workspace
 	@target/release/bench all

@@ -217,7 +217,7 @@ fn all(args: &AllArgs) -> Result<()> {
     }
     let results = Results {
         machine,
-        command: if args.quick { "make bench-quick" } else { "make bench" }.to_owned(),
+        command: args.command(),
         started: format_timestamp(started),
         seconds: clock.elapsed().as_secs_f64(),
         runs,
@@ -229,6 +229,17 @@ fn all(args: &AllArgs) -> Result<()> {
     fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     write_json(&results, &args.out.join("results.json"))?;
     report::write(&results, &args.out)
+}
+
+impl AllArgs {
+    /// What gives the same again.
+    fn command(&self) -> String {
+        match (self.quick, &self.limit_programs) {
+            (true, _) => "make bench-quick".to_owned(),
+            (false, None) => "make bench".to_owned(),
+            (false, Some(_)) => "target/release/bench all --limit-programs FOLDER".to_owned(),
+        }
+    }
 }
 
 fn max_rate(args: &MaxRateArgs) -> Result<()> {

@@ -59,6 +59,8 @@ pub fn run(bench: &mut Bench, rate: u64, seed: u64, pairs: u16, command: String)
     let mut comparisons = Vec::new();
     bench.progress.more(COMPARISONS.len() * usize::from(pairs) + 1);
     bench.progress.step("warming the servers up");
+    // At the study's own rate a broker would take minutes to have compiled what it runs.
+    bench.run(&Plan::new(RunName::EndToEnd, "--rate max --count 20M"))?;
     for setting in [BASELINE, TUNED] {
         latency(bench, setting, rate, seed)?;
     }

@@ -1,6 +1,6 @@
 //! `up` and `down`: servers that outlive the command that started them, and end when asked.
 
-use harness::{Program, Signal, send_signal};
+use harness::{Program, Signal, send_signal, wait_until};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,6 +60,8 @@ fn servers_stay_up_until_they_are_put_down() {
 
     // One of them killed: all three are started anew.
     send_signal(first["redis"], Signal::KILL).unwrap();
+    // Until then it would be taken for up.
+    wait_until("the killed Redis to be gone", Duration::from_secs(30), || !is_alive(first["redis"])).unwrap();
     servers.run("up");
     let second = servers.pids();
     assert!(second.values().all(|&pid| is_alive(pid)));

@@ -77,7 +77,10 @@ impl Scene<'_> {
         let consumer_memory = consumers.iter().map(|c| usage(c.program.pid()).memory_peak).max().unwrap_or(0);
         let mut memory = BTreeMap::from([("consumer".to_owned(), consumer_memory)]);
         memory.extend(self.stack.pids().iter().map(|(name, pid)| (process(name), usage(*pid).memory_peak)));
-        memory.insert("producer".to_owned(), watched.producer_memory);
+        // One that had ended before has left no memory to look at.
+        if watched.producer_memory > 0 {
+            memory.insert("producer".to_owned(), watched.producer_memory);
+        }
         let figures = figures(&consumers);
         progress.tell("verifying");
         self.verify(&mut consumers)?;
