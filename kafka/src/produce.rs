@@ -211,13 +211,13 @@ impl BatchProducer {
             offset: 0,
             _private: record.number as *mut c_void,
         }));
+        if let Some(sticky) = self.sticky.as_deref().filter(|_| self.stuck_since.elapsed() >= STICK) {
+            self.stuck_since = Instant::now();
+            sticky.renew();
+        }
         let keyed = self.slots.iter().any(|slot| !slot.key.is_null());
         let accepted = match self.sticky.as_deref() {
-            Some(sticky) if !keyed && self.slots.len() > 1 => {
-                if self.stuck_since.elapsed() >= STICK {
-                    self.stuck_since = Instant::now();
-                    sticky.renew();
-                }
+            Some(_) if !keyed && self.slots.len() > 1 => {
                 let first = self.produce(0..1, UNASSIGNED);
                 if RDKafkaErrorCode::from(self.slots[0].err) == RDKafkaErrorCode::QueueFull {
                     // By now there may be room again, but the others must not overtake this one.
