@@ -80,6 +80,19 @@ pub fn format_count(count: f64) -> String {
     }
 }
 
+/// Writes a whole number with commas: `20,000,000`.
+pub fn format_grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Writes a size for people: `1.5 MiB`.
 pub fn format_size(bytes: u64) -> String {
     bytesize::ByteSize::b(bytes).display().iec().to_string()
@@ -107,6 +120,13 @@ mod tests {
             assert!(parse_count(text).is_err(), "{text}");
         }
         assert_eq!(parse_count("1.25k"), Ok(1250));
+    }
+
+    #[test]
+    fn digits_in_groups() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (20_000_000, "20,000,000")] {
+            assert_eq!(format_grouped(number), text);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::Context;
 use chrono::DateTime;
 use common::event::format_timestamp;
 use common::report::ProducerReport;
-use common::units::{format_count, format_size};
+use common::units::{format_count, format_grouped, format_size};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
@@ -52,14 +52,17 @@ pub(crate) fn text(report: &ProducerReport, accounts: &Accounts, shipped: Option
     if let Some(counters) = shipped {
         line("read", read(counters));
     }
-    line("sent", thousands(report.sent));
+    line("sent", format_grouped(report.sent));
     let seqs = report.first_acknowledged_seq.zip(report.last_acknowledged_seq);
     let seqs = seqs.map_or_else(String::new, |(first, last)| format!("  (seq {first} to {last})"));
-    line("acknowledged", thousands(report.acknowledged) + &seqs);
-    let reasons: Vec<String> =
-        accounts.reasons.iter().map(|(reason, events)| format!("{} {reason}", thousands(*events))).collect();
+    line("acknowledged", format_grouped(report.acknowledged) + &seqs);
+    let reasons: Vec<String> = accounts
+        .reasons
+        .iter()
+        .map(|(reason, events)| format!("{} {reason}", format_grouped(*events)))
+        .collect();
     let reasons = if reasons.is_empty() { String::new() } else { format!("  ({})", reasons.join("; ")) };
-    line("failed", thousands(report.failed) + &reasons);
+    line("failed", format_grouped(report.failed) + &reasons);
     let bytes_per_second = if report.seconds > 0.0 { report.bytes as f64 / report.seconds } else { 0.0 };
     line(
         "rate",
@@ -82,7 +85,7 @@ pub(crate) fn text(report: &ProducerReport, accounts: &Accounts, shipped: Option
 }
 
 fn read(counters: Counters) -> String {
-    let mut text = format!("{} lines", thousands(counters.lines));
+    let mut text = format!("{} lines", format_grouped(counters.lines));
     for (count, what) in [
         (counters.blank, "blank"),
         (counters.joined, "joined to the one before"),
@@ -95,21 +98,8 @@ fn read(counters: Counters) -> String {
         (counters.read_errors, "files given up"),
     ] {
         if count > 0 {
-            write!(text, ", {} {what}", thousands(count)).expect("a string takes everything");
+            write!(text, ", {} {what}", format_grouped(count)).expect("a string takes everything");
         }
-    }
-    text
-}
-
-/// `1,234,567`
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
     }
     text
 }

@@ -1,11 +1,11 @@
 //! Other programs that did the same job beside Sluice.
 
-use super::numbers::{figure, grouped, rate, short_rate, times};
+use super::numbers::{figure, rate, short_rate, times};
 use super::page::Page;
 use super::plot::{self, Bar};
 use super::table::{Table, escaped};
 use crate::results::{Contender, Limit, LimitJob, Outcome, Results};
-use common::units::format_size;
+use common::units::{format_grouped, format_size};
 
 /// Writes the sections, each if there was anyone in it.
 ///
@@ -113,7 +113,7 @@ fn table(ran: &[Ran<'_>]) -> Table {
             rate(one.events_per_second),
             figure(one.cpu_micros),
             format_size(one.memory_peak),
-            grouped(one.events),
+            format_grouped(one.events),
             figure(one.seconds),
             sluice.map_or_else(String::new, |ours| times(ours.events_per_second / one.events_per_second)),
             sluice.map_or_else(String::new, |ours| times(one.cpu_micros / ours.cpu_micros)),

@@ -1,6 +1,6 @@
 //! How late events are at a steady rate, and the highest rates that were kept.
 
-use super::numbers::{figure, grouped, short};
+use super::numbers::{figure, short};
 use super::page::Page;
 use super::plot;
 use super::runs::{names, setting};
@@ -8,6 +8,7 @@ use super::series::bounds;
 use super::table::{Table, escaped};
 use crate::results::{Limit, LimitJob, MaxRate, Results, Run, RunName, Stage};
 use common::report::Percentiles;
+use common::units::format_grouped;
 use std::collections::BTreeMap;
 
 type Latency = BTreeMap<Stage, Percentiles>;
@@ -54,7 +55,7 @@ pub fn table(latency: &Latency, bare: Option<&Latency>) -> Table {
 
 fn row(name: String, p: &Percentiles) -> Vec<String> {
     let figures = [p.p50, p.p90, p.p99, p.p999, p.max].map(figure);
-    [name].into_iter().chain(figures).chain([grouped(p.n)]).collect()
+    [name].into_iter().chain(figures).chain([format_grouped(p.n)]).collect()
 }
 
 /// A bare program's latency at the same rate, which it may have missed by a hundredth.
@@ -93,7 +94,7 @@ fn max_rates(page: &mut Page, rates: &[MaxRate]) {
             .collect();
         table.row([
             escaped(slo),
-            rate.map_or_else(|| "none of those tried".to_owned(), grouped),
+            rate.map_or_else(|| "none of those tried".to_owned(), format_grouped),
             tried.join(", "),
         ]);
     }

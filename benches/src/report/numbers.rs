@@ -1,24 +1,13 @@
 //! Numbers as people read them: `969,000`, `1.2 M`, `5 ms`, `24 min 10 s`.
 
+use common::units::format_grouped;
+
 /// What stands for a figure by nothing: so much an event where there was none.
 const NONE: &str = "–";
 
-/// A whole number with commas: `20,000,000`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// A rate to three significant digits, with commas: `969,000`. More of them a bench doesn't know.
 pub fn rate(per_second: f64) -> String {
-    if per_second < 100.0 { figure(per_second) } else { grouped(significant(per_second) as u64) }
+    if per_second < 100.0 { figure(per_second) } else { format_grouped(significant(per_second) as u64) }
 }
 
 /// A large number to three significant digits: `1.23 M`, `500 k`, `12`.
@@ -46,7 +35,7 @@ pub fn figure(number: f64) -> String {
     match number.abs() {
         n if !n.is_finite() => NONE.to_owned(),
         0.0 => "0".to_owned(),
-        n if n >= 99.95 => grouped(number.round() as u64),
+        n if n >= 99.95 => format_grouped(number.round() as u64),
         n if n >= 9.995 => format!("{number:.1}"),
         n if n >= 0.9995 => format!("{number:.2}"),
         _ => format!("{number:.3}"),
@@ -109,8 +98,8 @@ mod tests {
 
     #[test]
     fn as_people_write_them() {
-        assert_eq!(grouped(20_000_000), "20,000,000");
-        assert_eq!(grouped(999), "999");
+        assert_eq!(format_grouped(20_000_000), "20,000,000");
+        assert_eq!(format_grouped(999), "999");
         assert_eq!(rate(969_314.0), "969,000");
         assert_eq!(short(1_234_567.0), "1.23 M");
         assert_eq!(short(999_999.0), "1 M");

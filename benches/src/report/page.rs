@@ -1,11 +1,11 @@
 //! A page of Markdown with its plots, built from the top down.
 
-use super::numbers::{duration, grouped};
+use super::numbers::duration;
 use super::table::{Table, escaped};
 use crate::results::Machine;
 use anyhow::Context;
 use chrono::DateTime;
-use common::units::format_size;
+use common::units::{format_grouped, format_size};
 use std::fs;
 use std::path::Path;
 
@@ -31,7 +31,7 @@ impl Page {
         self.text(&format!("Measured on {when} by {}, which took {}.", self.command, duration(seconds)));
         let mut table = Table::new(2, ["machine", ""]);
         table.row(["processor".to_owned(), escaped(&machine.processor)]);
-        table.row(["logical processors".to_owned(), grouped(machine.cores as u64)]);
+        table.row(["logical processors".to_owned(), format_grouped(machine.cores as u64)]);
         table.row(["memory".to_owned(), format_size(machine.memory)]);
         table.row(["kernel".to_owned(), escaped(&machine.kernel)]);
         table.row(["file system under the log file".to_owned(), escaped(&machine.file_system)]);

@@ -1,12 +1,12 @@
 //! What the runs made: throughput, CPU, memory.
 
-use super::numbers::{figure, grouped, percent, rate, short, short_rate};
+use super::numbers::{figure, percent, rate, short, short_rate};
 use super::page::Page;
 use super::plot::{self, CpuRow};
 use super::series::middle;
 use super::table::Table;
 use crate::results::{Limit, LimitJob, Results, Run, RunName};
-use common::units::format_size;
+use common::units::{format_grouped, format_size};
 
 /// Writes the section, if there is a run of its kinds: end to end, from a backlog, steady.
 ///
@@ -83,12 +83,12 @@ fn what_was_run(page: &mut Page, runs: &[&Run]) {
     for (name, run) in names(runs).into_iter().zip(runs) {
         table.row([
             name,
-            grouped(run.events),
+            format_grouped(run.events),
             figure(run.seconds),
             run.setting.partitions.to_string(),
             run.setting.consumers.to_string(),
             figure(run.setting.event_bytes),
-            run.setting.rate.map_or_else(|| "all it takes".to_owned(), grouped),
+            run.setting.rate.map_or_else(|| "all it takes".to_owned(), format_grouped),
         ]);
     }
     page.table(&table);
@@ -104,7 +104,7 @@ fn consumer(page: &mut Page, runs: &[&Run]) {
             figure(did.batch_events),
             figure(did.file_bytes as f64 / events),
             figure(did.redis_bytes as f64 / events),
-            grouped(did.syncs),
+            format_grouped(did.syncs),
             figure(did.sync_ms),
         ]);
     }

@@ -1,12 +1,13 @@
 //! What the tuning study found.
 
-use super::numbers::{figure, grouped, percent, short_rate};
+use super::numbers::{figure, percent, short_rate};
 use super::page::Page;
 use super::plot;
 use super::series::middle;
 use super::table::{Table, escaped};
 use crate::results::{Comparison, Ratio, Study};
 use common::report::Percentiles;
+use common::units::format_grouped;
 
 /// Which percentile.
 type Figure = fn(&Percentiles) -> f64;
@@ -20,7 +21,7 @@ pub fn write(page: &mut Page, study: &Study) -> anyhow::Result<()> {
     page.text(&format!(
         "Every run was offered {} events/s, the same ones (seed {}). Measured is the latency from due to \
          visible in Redis.",
-        grouped(study.rate),
+        format_grouped(study.rate),
         study.seed
     ));
     let mut settings = Table::new(2, ["setting", ""]);

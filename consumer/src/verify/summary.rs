@@ -1,6 +1,7 @@
 //! The verdict, for people and as JSON.
 
 use common::level::Level;
+use common::units::{format_grouped, format_size};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 use std::fmt;
 
@@ -78,7 +79,7 @@ impl Summary {
         ];
         let reordered = match self.total(|p| p.reordered) {
             0 => String::new(),
-            n => format!(" ({} reordered)", grouped(n)),
+            n => format!(" ({} reordered)", format_grouped(n)),
         };
         if self.is_ok() {
             let unchecked = if self.producers.is_empty() { ": no event says who sent it" } else { "" };
@@ -87,7 +88,8 @@ impl Summary {
         if counts.iter().all(|(n, _)| *n == 0) {
             return "FAILED: no event to verify".to_owned();
         }
-        let bad = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", grouped(*n)));
+        let bad =
+            counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", format_grouped(*n)));
         format!("FAILED: {}{reordered}", bad.collect::<Vec<_>>().join(", "))
     }
 }
@@ -127,7 +129,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const COLUMNS: [&str; 8] =
             ["producer", "first", "last", "events", "lost", "doubled", "reordered", "sequences"];
-        let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), grouped);
+        let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), format_grouped);
         let row = |p: &ProducerSummary| {
             let name = shown(&p.producer, 40);
             let counts = [p.first, p.last, Some(p.unique.saturating_add(p.doubled)), Some(p.lost)];
@@ -155,8 +157,8 @@ impl fmt::Display for Summary {
         writeln!(f)?;
         for p in self.producers.iter().filter(|p| !p.lost_ranges.is_empty()).take(SHOWN_PRODUCERS) {
             let ranges = p.lost_ranges.iter().map(|&(from, to)| match from == to {
-                true => grouped(from),
-                false => format!("{}–{}", grouped(from), grouped(to)),
+                true => format_grouped(from),
+                false => format!("{}–{}", format_grouped(from), format_grouped(to)),
             });
             let named: u64 = p
                 .lost_ranges
@@ -177,7 +179,7 @@ impl fmt::Display for Summary {
             writeln!(
                 f,
                 "malformed: … and {} lines more",
-                grouped(self.malformed - self.malformed_shown.len() as u64)
+                format_grouped(self.malformed - self.malformed_shown.len() as u64)
             )?;
         }
         for p in self.producers.iter().filter(|p| p.unnumbered > 0).take(SHOWN_PRODUCERS) {
@@ -185,7 +187,7 @@ impl fmt::Display for Summary {
                 f,
                 "not checked of {}: {} acknowledged events that kept an identity of their own",
                 shown(&p.producer, 40),
-                grouped(p.unnumbered)
+                format_grouped(p.unnumbered)
             )?;
         }
         if let Some(p) = self.producers.iter().find(|p| !p.reported) {
@@ -196,17 +198,17 @@ impl fmt::Display for Summary {
             )?;
         }
         let levels = Level::ALL.iter().zip(self.levels).filter(|(_, n)| *n > 0);
-        let levels: Vec<_> = levels.map(|(level, n)| format!("{level} {}", grouped(n))).collect();
+        let levels: Vec<_> = levels.map(|(level, n)| format!("{level} {}", format_grouped(n))).collect();
         writeln!(f, "levels: {}", if levels.is_empty() { "-".to_owned() } else { levels.join("  ") })?;
         writeln!(
             f,
             "total: {} events in {} of {} file{}, {} without identity, {} malformed",
-            grouped(self.events),
-            common::units::format_size(self.bytes),
+            format_grouped(self.events),
+            format_size(self.bytes),
             self.files,
             if self.files == 1 { "" } else { "s" },
-            grouped(self.without_identity),
-            grouped(self.malformed)
+            format_grouped(self.without_identity),
+            format_grouped(self.malformed)
         )?;
         writeln!(f, "{}", self.verdict())
     }
@@ -225,19 +227,6 @@ pub(super) fn shown(text: &str, length: usize) -> String {
         shown.push('…');
     }
     shown
-}
-
-/// `1,234,567`.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 #[cfg(test)]
