@@ -9,6 +9,7 @@ mod progress;
 mod report;
 mod results;
 mod run;
+mod sinks;
 mod study;
 mod suite;
 mod usage;

@@ -18,8 +18,7 @@ pub fn get(address: SocketAddr, path: &str) -> Option<String> {
     head.lines().next()?.contains(" 200 ").then(|| body.to_owned())
 }
 
-/// A number on the metrics page, by the whole name of its series.
-pub fn metric(address: SocketAddr, series: &str) -> Option<f64> {
-    let page = get(address, "/metrics")?;
+/// A number on a metrics page, by the whole name of its series.
+pub fn value(page: &str, series: &str) -> Option<f64> {
     page.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
 }

@@ -41,6 +41,11 @@ pub use wait::{Answer, wait_until};
 /// Version of Kafka that [`Stack`] starts; `scripts/setup` fetches it.
 pub const KAFKA_VERSION: &str = "3.9.1";
 
+/// Where `scripts/setup` puts Kafka's and ZooKeeper's jars.
+pub fn kafka_jars() -> std::path::PathBuf {
+    checkout().join(format!(".servers/kafka-{KAFKA_VERSION}/libs"))
+}
+
 /// The checkout this was built in.
 pub fn checkout() -> &'static std::path::Path {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR"))

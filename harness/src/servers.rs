@@ -159,7 +159,7 @@ impl Server {
 
 /// What both Java servers share: class path, heap, log settings, and no file left outside the folder.
 fn java(server: Server, heap: &str, main: &str, settings: &Path) -> Result<Server> {
-    let jars = crate::checkout().join(format!(".servers/kafka-{}/libs", crate::KAFKA_VERSION));
+    let jars = crate::kafka_jars();
     if !jars.is_dir() {
         bail!("Kafka's jars are not in {}: run scripts/setup", jars.display());
     }

@@ -1,11 +1,12 @@
 //! Kafka Connect, a worker of its own with Kafka's own file sink.
 
 use anyhow::Result;
+use harness::KAFKA_VERSION;
 use harness::ports::free_port;
 
 use super::arena::{Arena, TOPIC, fetched};
 use super::consumers::{List, watch_sinks};
-use super::java::{KAFKA, java};
+use super::java::java;
 use super::{Peer, Ran};
 
 /// `ConnectStandalone` with `FileStreamSink`.
@@ -30,5 +31,5 @@ fn run(arena: &Arena) -> Result<Ran> {
     let main = "org.apache.kafka.connect.cli.ConnectStandalone";
     let mut connect = java(&jars, main, [worker, sink], &field.folder)?;
     let window = watch_sinks(arena, &mut connect, &file, List::None)?;
-    Ok(Ran { version: KAFKA.into(), window })
+    Ok(Ran { version: KAFKA_VERSION.into(), window })
 }

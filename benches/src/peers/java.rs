@@ -1,17 +1,14 @@
 //! Kafka's own measuring tools, from the jars that the broker runs from.
 
 use anyhow::Result;
-use harness::Program;
+use harness::{KAFKA_VERSION, Program, kafka_jars};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::arena::{Arena, TOPIC, ours};
 use super::look::{Done, watch};
 use super::producers::{PRODUCE, payloads, watch_topic};
 use super::{Peer, Ran};
-
-/// Version of the jars that `scripts/setup` and `benches/peers/setup` fetch.
-pub(super) const KAFKA: &str = "3.9.1";
 
 /// Heap of every virtual machine.
 const HEAP: &str = "-Xmx1g";
@@ -54,9 +51,9 @@ fn fetch(arena: &Arena) -> Result<Ran> {
     // Every so many milliseconds a line: that is what can be looked at.
     let details = ["--show-detailed-stats", "--hide-header", "--reporting-interval", "20"];
     let main = "org.apache.kafka.tools.ConsumerPerformance";
-    let mut program = java(&broker_jars(), main, arguments.iter().chain(&details), &field.folder)?;
+    let mut program = java(&kafka_jars(), main, arguments.iter().chain(&details), &field.folder)?;
     let window = watch(&mut program, arena.events, |program| Ok(Done::of(fetched_by(&program.stdout()))))?;
-    Ok(Ran { version: KAFKA.into(), window })
+    Ok(Ran { version: KAFKA_VERSION.into(), window })
 }
 
 /// Events in all by the last whole line of details, which are: time, thread, MB, MB a second, events, ….
@@ -78,12 +75,8 @@ fn produce(arena: &Arena) -> Result<Ran> {
     arguments.extend(["acks=all", "enable.idempotence=true", "compression.type=lz4"].map(Into::into));
     arguments.extend(["linger.ms=5", "batch.size=1000000", "buffer.memory=268435456"].map(Into::into));
     let main = "org.apache.kafka.tools.ProducerPerformance";
-    let window = watch_topic(arena, topic, || java(&broker_jars(), main, arguments, &field.folder))?;
-    Ok(Ran { version: KAFKA.into(), window })
-}
-
-fn broker_jars() -> PathBuf {
-    harness::checkout().join(format!(".servers/kafka-{KAFKA}/libs"))
+    let window = watch_topic(arena, topic, || java(&kafka_jars(), main, arguments, &field.folder))?;
+    Ok(Ran { version: KAFKA_VERSION.into(), window })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use harness::ports::free_port;
-use harness::{Program, Signal, http};
+use harness::{Program, Signal};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use super::consumers::BOTH;
 use super::look::{Done, watch};
 use super::producers::{PRODUCE, watch_topic};
 use super::{Peer, Ran};
+use crate::sinks::in_sinks;
 
 /// `consumer`
 pub(super) const CONSUMER: Peer = Peer {
@@ -48,17 +49,8 @@ fn consume(arena: &Arena) -> Result<Ran> {
     Ok(Ran { version: version("consumer", &field.folder)?, window })
 }
 
-/// By the consumer's own word, which `verify` checks in the end.
 fn done(metrics: SocketAddr) -> Done {
-    let Some(page) = http::get(metrics, "/metrics") else {
-        return Done::of(0);
-    };
-    let events = |sink: &str| {
-        let series = format!("sluice_events_out_total{{sink=\"{sink}\"}} ");
-        let value = page.lines().find_map(|line| line.strip_prefix(&series)?.trim().parse::<f64>().ok());
-        value.unwrap_or(0.0) as u64
-    };
-    let (file, redis) = (events("file"), events("redis"));
+    let (file, redis) = in_sinks(metrics);
     Done { begun: file.max(redis), done: file.min(redis) }
 }
 

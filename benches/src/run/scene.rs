@@ -4,6 +4,7 @@ use super::Plan;
 use crate::latency;
 use crate::progress::Progress;
 use crate::results::{ConsumerFigures, Run, RunName, Sample, Setting, Stage};
+use crate::sinks::in_sinks;
 use crate::usage::usage;
 use anyhow::{Context, Result, ensure};
 use common::report::{Percentiles, ProducerReport};
@@ -133,8 +134,10 @@ impl Scene<'_> {
         let mut moved = (Instant::now(), 0);
         for look in 0_usize.. {
             let at = now();
-            let total = |sink| consumers.iter().map(|consumer| consumer.done(sink)).sum();
-            let (file, redis): (u64, u64) = (total("file"), total("redis"));
+            let (file, redis) = consumers
+                .iter()
+                .map(|consumer| in_sinks(consumer.metrics))
+                .fold((0, 0), |(all_file, all_redis), (file, redis)| (all_file + file, all_redis + redis));
             let finished = report.as_ref().is_some_and(|report| file.min(redis) >= report.acknowledged);
             if finished || look.is_multiple_of(LOOKS_A_SAMPLE) {
                 progress.events(file.min(redis));
@@ -144,8 +147,9 @@ impl Scene<'_> {
                 return Ok(Watched { samples, finished: at, report, producer_cpu, producer_memory });
             }
             if report.is_none() {
-                producer_cpu = usage(producer.pid()).cpu_seconds;
-                producer_memory = usage(producer.pid()).memory_peak.max(producer_memory);
+                let used = usage(producer.pid());
+                producer_cpu = used.cpu_seconds;
+                producer_memory = used.memory_peak.max(producer_memory);
                 if !producer.is_running()? {
                     report = Some(self.report(producer)?);
                 }
@@ -216,23 +220,14 @@ impl Scene<'_> {
     }
 }
 
-impl Consumer {
-    /// Events a sink has, by the consumer's own word; `verify` sees later whether that is true.
-    fn done(&self, sink: &str) -> u64 {
-        let series = format!("sluice_events_out_total{{sink=\"{sink}\"}}");
-        http::metric(self.metrics, &series).unwrap_or(0.0) as u64
-    }
-}
-
 /// `kafka-1` is `kafka`: the bench has one of each.
 fn process(server: &str) -> String {
     server.trim_end_matches("-1").to_owned()
 }
 
 fn figures(consumers: &[Consumer]) -> ConsumerFigures {
-    let sum = |series: &str| -> f64 {
-        consumers.iter().filter_map(|consumer| http::metric(consumer.metrics, series)).sum()
-    };
+    let pages: Vec<String> = consumers.iter().filter_map(|c| http::get(c.metrics, "/metrics")).collect();
+    let sum = |series: &str| -> f64 { pages.iter().filter_map(|page| http::value(page, series)).sum() };
     let mean = |name: &str| sum(&format!("{name}_sum")) / sum(&format!("{name}_count")).max(1.0);
     ConsumerFigures {
         file_bytes: sum("sluice_written_bytes_total{sink=\"file\"}") as u64,
