@@ -6,6 +6,7 @@ use common::latency_log;
 use common::report::Percentiles;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 
 /// Latencies of one stage within about a second.
@@ -41,32 +42,31 @@ pub fn read(path: &Path) -> Result<Vec<Interval>> {
 
 /// All intervals that began at `from` (s since the epoch) or later, by stage.
 pub fn merged(intervals: &[Interval], from: f64) -> Result<BTreeMap<Stage, Histogram<u64>>> {
-    let mut merged: BTreeMap<Stage, Histogram<u64>> = BTreeMap::new();
-    for interval in intervals.iter().filter(|interval| interval.start >= from) {
-        match merged.get_mut(&interval.stage) {
-            Some(sum) => sum.add(&interval.micros)?,
-            None => drop(merged.insert(interval.stage, interval.micros.clone())),
-        }
-    }
-    Ok(merged)
+    summed(intervals.iter().filter(|interval| interval.start >= from), |interval| interval.stage)
 }
 
 /// p50 and p99 of each second after `start` (s since the epoch); of several consumers' intervals that began within
 /// the same second, all together.
 pub fn over_time(intervals: &[Interval], start: f64) -> Result<Vec<LatencyAt>> {
-    let mut seconds: BTreeMap<(i64, Stage), Histogram<u64>> = BTreeMap::new();
+    let second = |interval: &Interval| (interval.start - start).floor() as i64;
+    let seconds = summed(intervals, |interval| (second(interval), interval.stage))?;
+    let at = |((second, stage), micros): (_, Histogram<u64>)| {
+        let Percentiles { p50, p99, .. } = Percentiles::of_micros(&micros);
+        LatencyAt { at: second as f64, stage, p50, p99 }
+    };
+    Ok(seconds.into_iter().map(at).collect())
+}
+
+fn summed<'i, K: Ord>(
+    intervals: impl IntoIterator<Item = &'i Interval>,
+    key: impl Fn(&Interval) -> K,
+) -> Result<BTreeMap<K, Histogram<u64>>> {
+    let mut sums: BTreeMap<K, Histogram<u64>> = BTreeMap::new();
     for interval in intervals {
-        let second = (interval.start - start).floor() as i64;
-        match seconds.get_mut(&(second, interval.stage)) {
-            Some(sum) => sum.add(&interval.micros)?,
-            None => drop(seconds.insert((second, interval.stage), interval.micros.clone())),
+        match sums.entry(key(interval)) {
+            Entry::Occupied(mut sum) => sum.get_mut().add(&interval.micros)?,
+            Entry::Vacant(none) => drop(none.insert(interval.micros.clone())),
         }
     }
-    Ok(seconds
-        .into_iter()
-        .map(|((second, stage), micros)| {
-            let Percentiles { p50, p99, .. } = Percentiles::of_micros(&micros);
-            LatencyAt { at: second as f64, stage, p50, p99 }
-        })
-        .collect())
+    Ok(sums)
 }

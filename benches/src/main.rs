@@ -18,7 +18,6 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use common::event::format_timestamp;
 use common::units::{parse_count, parse_duration, parse_rate};
-use harness::StackOptions;
 use max_rate::Slo;
 use peers::{Contest, PeersArgs};
 use progress::Progress;
@@ -187,7 +186,7 @@ fn main() -> ExitCode {
 fn start() -> Result<Bench> {
     let progress = Progress::new(1);
     progress.step("starting ZooKeeper, Kafka and Redis");
-    Bench::start(StackOptions::default(), progress)
+    Bench::start(progress)
 }
 
 /// Events that each contender gets: some seconds of the fastest.
@@ -227,8 +226,7 @@ fn all(args: &AllArgs) -> Result<()> {
         max_rates,
         limits,
     };
-    fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
-    write_json(&results, &args.out.join("results.json"))?;
+    write_json(&results, &args.out, "results.json")?;
     report::write(&results, &args.out)
 }
 
@@ -257,14 +255,15 @@ fn study_tuning(args: &StudyArgs) -> Result<()> {
         format!("bench study-tuning --rate {} --seed {} --pairs {}", args.rate, args.seed, args.pairs);
     let study = study::run(&mut bench, args.rate, args.seed, args.pairs, command)?;
     drop(bench);
-    fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
-    write_json(&study, &args.out.join("study-tuning.json"))?;
+    write_json(&study, &args.out, "study-tuning.json")?;
     report::write_study(&study, &args.out)
 }
 
-fn write_json(value: &impl serde::Serialize, path: &Path) -> Result<()> {
+fn write_json(value: &impl serde::Serialize, folder: &Path, name: &str) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let path = folder.join(name);
     let text = serde_json::to_string_pretty(value)? + "\n";
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn run_once(args: &RunArgs) -> Result<()> {
@@ -287,11 +286,9 @@ impl RunArgs {
             (None, _) => format!("--duration {}ms", self.duration.as_millis()),
         };
         let plan = match self.what {
-            What::EndToEnd => Plan::new(RunName::EndToEnd, &format!("--rate max {much}")),
-            What::Backlog => Plan::new(RunName::Backlog, &format!("--rate max {much}")),
-            What::Steady => {
-                Plan::new(RunName::Steady, &format!("--rate {} {much}", self.rate)).at_rate(self.rate)
-            }
+            What::EndToEnd => Plan::flat_out(RunName::EndToEnd, &much),
+            What::Backlog => Plan::flat_out(RunName::Backlog, &much),
+            What::Steady => Plan::steady(self.rate, &much),
             What::Spike => Plan::spike(self.rate / 10, 10),
         };
         plan.on_partitions(self.partitions)

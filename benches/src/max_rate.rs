@@ -1,6 +1,6 @@
 //! The highest rate that is kept up with: runs at ever higher rates, then between the last two.
 
-use crate::results::{MaxRate, Run, RunName, Sample, Stage};
+use crate::results::{MaxRate, Run, Sample, Stage};
 use crate::run::{Bench, Plan};
 use anyhow::Result;
 use common::report::Percentiles;
@@ -91,7 +91,7 @@ pub fn search(bench: &mut Bench, from: u64, slo: Option<Slo>) -> Result<MaxRate>
     while let Some(rate) = next(from, kept, missed) {
         bench.progress.more(1);
         bench.progress.step(&format!("highest rate, {name}: {}/s", format_count(rate as f64)));
-        let plan = Plan::new(RunName::Steady, &format!("--rate {rate} --duration {SECONDS}s")).at_rate(rate);
+        let plan = Plan::steady(rate, &format!("--duration {SECONDS}s"));
         let keeps = keeps(&bench.run(&plan)?, rate, slo);
         tried.push((rate, keeps));
         *(if keeps { &mut kept } else { &mut missed }) = Some(rate);

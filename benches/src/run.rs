@@ -59,8 +59,21 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
-    /// Four partitions, one consumer, as fast as possible, and `producer`'s flags as one would type them.
-    pub fn new(name: RunName, producer: &str) -> Plan {
+    /// As fast as possible, so much (`--count 10M`) as one would type it.
+    pub fn flat_out(name: RunName, much: &str) -> Plan {
+        Plan::new(name, &format!("--rate max {much}"))
+    }
+
+    /// At a steady rate, so much, with the first seconds left out of the latencies.
+    pub fn steady(rate: u64, much: &str) -> Plan {
+        let mut plan = Plan::new(RunName::Steady, &format!("--rate {rate} {much}"));
+        plan.rate = Some(rate);
+        plan.warm_up = Duration::from_secs(5);
+        plan
+    }
+
+    /// Four partitions, one consumer, and `producer`'s flags.
+    fn new(name: RunName, producer: &str) -> Plan {
         Plan {
             name,
             partitions: 4,
@@ -71,13 +84,6 @@ impl Plan {
             producer: flags(producer),
             consumer: Vec::new(),
         }
-    }
-
-    /// The same at a steady rate, with the first seconds left out of the latencies.
-    pub fn at_rate(mut self, rate: u64) -> Plan {
-        self.rate = Some(rate);
-        self.warm_up = Duration::from_secs(5);
-        self
     }
 
     /// So many events a second, and for 10 s, after 20 s, some times as many.
@@ -141,8 +147,8 @@ impl Bench {
     ///
     /// # Errors
     /// When one does not start.
-    pub fn start(options: StackOptions, progress: Progress) -> Result<Bench> {
-        let stack = Stack::start(StackOptions { kafka_heap: "1g".into(), ..options })?;
+    pub fn start(progress: Progress) -> Result<Bench> {
+        let stack = Stack::start(StackOptions { kafka_heap: "1g".into(), ..StackOptions::default() })?;
         Ok(Bench { stack, progress, runs: 0 })
     }
 

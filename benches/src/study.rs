@@ -60,7 +60,7 @@ pub fn run(bench: &mut Bench, rate: u64, seed: u64, pairs: u16, command: String)
     bench.progress.more(COMPARISONS.len() * usize::from(pairs) + 1);
     bench.progress.step("warming the servers up");
     // At the study's own rate a broker would take minutes to have compiled what it runs.
-    bench.run(&Plan::new(RunName::EndToEnd, "--rate max --count 20M"))?;
+    bench.run(&Plan::flat_out(RunName::EndToEnd, "--count 20M"))?;
     for setting in [BASELINE, TUNED] {
         latency(bench, setting, rate, seed)?;
     }
@@ -116,8 +116,8 @@ impl Setting {
 }
 
 fn latency(bench: &mut Bench, setting: Setting, rate: u64, seed: u64) -> Result<Percentiles> {
-    let much = format!("--rate {rate} --duration {SECONDS}s --seed {seed}");
-    let mut plan = Plan::new(RunName::Steady, &much).at_rate(rate).on_partitions(setting.partitions);
+    let much = format!("--duration {SECONDS}s --seed {seed}");
+    let mut plan = Plan::steady(rate, &much).on_partitions(setting.partitions);
     plan.warm_up = WARM_UP;
     if !setting.batching {
         plan = plan.with_producer_flags(UNBATCHED_PRODUCER).with_consumer_flags(UNBATCHED_CONSUMER);

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// How much of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// Half an hour and more.
+    /// All of it: twenty minutes with the peers.
     Full,
     /// Some minutes, for a look: shorter runs, no curves, no peers.
     Quick,
@@ -30,7 +30,7 @@ pub fn runs(bench: &mut Bench, extent: Extent) -> Result<Vec<Run>> {
     let plans = plans(extent);
     bench.progress.more(plans.len() + 1);
     bench.progress.step("warming the servers up");
-    bench.run(&Plan::new(RunName::EndToEnd, "--rate max --count 5M"))?;
+    bench.run(&Plan::flat_out(RunName::EndToEnd, "--count 5M"))?;
     for plan in plans {
         bench.progress.step(&plan.to_string());
         let run = bench.run(&plan)?;
@@ -50,17 +50,14 @@ pub fn max_rates(bench: &mut Bench, from: u64) -> Result<Vec<MaxRate>> {
 }
 
 fn plans(extent: Extent) -> Vec<Plan> {
-    let end_to_end = |much: &str| Plan::new(RunName::EndToEnd, &format!("--rate max {much}"));
-    let backlog = |much: &str| Plan::new(RunName::Backlog, &format!("--rate max {much}"));
-    let steady = |rate: u64, seconds: u64| {
-        Plan::new(RunName::Steady, &format!("--rate {rate} --duration {seconds}s")).at_rate(rate)
-    };
+    let end_to_end = |much| Plan::flat_out(RunName::EndToEnd, much);
+    let backlog = |much| Plan::flat_out(RunName::Backlog, much);
     if extent == Extent::Quick {
         let mut plans = vec![
             end_to_end("--duration 10s"),
             backlog("--count 5M"),
-            steady(500_000, 10),
-            steady(10_000, 10),
+            Plan::steady(500_000, "--duration 10s"),
+            Plan::steady(10_000, "--duration 10s"),
         ];
         for plan in &mut plans {
             plan.warm_up = plan.warm_up.min(Duration::from_secs(3));
@@ -71,13 +68,14 @@ fn plans(extent: Extent) -> Vec<Plan> {
         end_to_end("--duration 60s"),
         backlog("--count 20M"),
         backlog("--count 10M").on_partitions(64),
-        steady(10_000, 30),
-        steady(500_000, 30),
+        Plan::steady(10_000, "--duration 30s"),
+        Plan::steady(500_000, "--duration 30s"),
         Plan::spike(50_000, 10),
     ];
-    let by = |name, much: &str| Plan::new(name, &format!("--rate max {much}"));
-    plans.extend(SIZES.map(|size| by(RunName::BySize, &format!("--duration 6s --event-size {size}"))));
-    plans.extend(PARTITIONS.map(|n| by(RunName::ByPartitions, "--duration 6s").on_partitions(n)));
-    plans.extend(CONSUMERS.map(|n| by(RunName::ByConsumers, "--count 10M").with_consumers(n)));
+    plans.extend(
+        SIZES.map(|size| Plan::flat_out(RunName::BySize, &format!("--duration 6s --event-size {size}"))),
+    );
+    plans.extend(PARTITIONS.map(|n| Plan::flat_out(RunName::ByPartitions, "--duration 6s").on_partitions(n)));
+    plans.extend(CONSUMERS.map(|n| Plan::flat_out(RunName::ByConsumers, "--count 10M").with_consumers(n)));
     plans
 }

@@ -31,9 +31,7 @@ pub(super) struct Arena {
 impl Arena {
     /// Starts the servers and fills the topic.
     pub(super) fn start(events: u64) -> Result<Arena> {
-        let stack = Stack::start(StackOptions { kafka_heap: "1g".into(), ..StackOptions::default() })?;
-        // A snapshot would take a core from whoever runs when its time comes.
-        redis::cmd("CONFIG").arg("SET").arg("save").arg("").query::<()>(&mut stack.redis()?)?;
+        let stack = servers(StackOptions::default())?;
         stack.create_topic(TOPIC, PARTITIONS)?;
         let folder = stack.folder().join("backlog");
         let report = folder.join("report.json");
@@ -65,6 +63,14 @@ impl Arena {
     pub(super) fn redis_port(&self) -> String {
         self.stack.redis_port().to_string()
     }
+}
+
+/// Servers on which nothing but the contenders takes time.
+pub(super) fn servers(options: StackOptions) -> Result<Stack> {
+    let stack = Stack::start(StackOptions { kafka_heap: "1g".into(), ..options })?;
+    // A snapshot would take a core from whoever runs when its time comes.
+    redis::cmd("CONFIG").arg("SET").arg("save").arg("").query::<()>(&mut stack.redis()?)?;
+    Ok(stack)
 }
 
 /// A contender's folder; what it wrote is removed when this is dropped, because it is large.

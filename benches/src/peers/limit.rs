@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::arena::{PARTITIONS, PATIENCE, last_words};
+use super::arena::{PARTITIONS, PATIENCE, last_words, servers};
 use crate::results::{Limit, LimitJob, Stage};
 
 const KAFKA: u16 = 9092;
@@ -69,12 +69,7 @@ impl Bare {
         }
         let programs = build(project)?;
         let ports = Ports { zookeeper: free_port()?, kafka: vec![KAFKA], redis: REDIS };
-        let stack = Stack::start(StackOptions {
-            kafka_heap: "1g".into(),
-            ports: Some(ports),
-            ..StackOptions::default()
-        })?;
-        redis::cmd("CONFIG").arg("SET").arg("save").arg("").query::<()>(&mut stack.redis()?)?;
+        let stack = servers(StackOptions { ports: Some(ports), ..StackOptions::default() })?;
         Ok(Bare { stack, programs })
     }
 
