@@ -19,12 +19,12 @@
 
 #![allow(unsafe_code)]
 
+use crate::log;
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,11 +40,7 @@ pub struct NoQueue {
 /// What a client's configuration must hold for its [`DataQueue`] to see that a topic was made anew.
 pub fn watch_topics(config: &mut ClientConfig) {
     // `metadata` is the context of the one line that counts; few others have it.
-    let contexts = match config.get("debug") {
-        Some(more) => format!("metadata,{more}"),
-        None => "metadata".to_owned(),
-    };
-    config.set("debug", contexts).set_log_level(RDKafkaLogLevel::Debug);
+    log::listen(config, "metadata");
 }
 
 /// A queue of one worker's own, into which the queues of its partitions are forwarded.
@@ -126,18 +122,11 @@ impl<C: ConsumerContext + 'static> DataQueue<C> {
     /// Whether the client's log says that a topic was made anew.
     fn read_log(&self) -> bool {
         let mut made_anew = false;
-        let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: `log` is a living queue of ours; every event is destroyed once, after the strings it owns were
-        // read; those are C strings if, as is checked, the event is one of a log line.
+        // SAFETY: `log` is a living queue of ours; every event is destroyed once, after it was read.
         unsafe {
             while let Some(event) = NonNull::new(sys::rd_kafka_queue_poll(self.log.as_ptr(), 0)) {
                 let event = event.as_ptr();
-                if sys::rd_kafka_event_log(event, &mut facility, &mut text, &mut level) == 0 {
-                    let (facility, text) = (CStr::from_ptr(facility), CStr::from_ptr(text));
-                    let (facility, text) = (facility.to_string_lossy(), text.to_string_lossy());
-                    tracing::debug!(%facility, level, "Kafka client: {text}");
-                    made_anew |= says_made_anew(&text);
-                }
+                made_anew |= log::line(event).is_some_and(|line| says_made_anew(&line));
                 sys::rd_kafka_event_destroy(event);
             }
         }

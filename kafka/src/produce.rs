@@ -9,10 +9,10 @@
 
 #![allow(unsafe_code)]
 
+use crate::log;
 use crate::sticky::{self, Sticky};
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer, PurgeConfig};
 use std::ffi::{CStr, CString, c_void};
@@ -145,8 +145,7 @@ impl BatchProducer {
         if idempotent {
             // `eos` is the context of the line that counts; few others have it. The client's log comes to its
             // main queue.
-            let contexts = config.get("debug").map_or("eos".to_owned(), |more| format!("eos,{more}"));
-            config.set("debug", contexts).set_log_level(RDKafkaLogLevel::Debug);
+            log::listen(&mut config, "eos");
         }
         let producer: BaseProducer = config.create_with_context(DefaultProducerContext)?;
         let name = CString::new(topic)?;
@@ -271,8 +270,7 @@ impl BatchProducer {
         let mut wait_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: `events` is a living queue of ours; every event is destroyed exactly once, after the handler
         // has returned, and the messages and strings it owns are used only before that. An event of type DR
-        // fills at most as many pointers as it says it has messages; the text of a log line is a C string if, as is
-        // checked, the event is one.
+        // fills at most as many pointers as it says it has messages.
         unsafe {
             while let Some(event) = NonNull::new(sys::rd_kafka_queue_poll(self.events.as_ptr(), wait_ms)) {
                 let event = event.as_ptr();
@@ -300,12 +298,7 @@ impl BatchProducer {
                         });
                     }
                     sys::RD_KAFKA_EVENT_LOG => {
-                        let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
-                        if sys::rd_kafka_event_log(event, &mut facility, &mut text, &mut level) == 0 {
-                            let text = CStr::from_ptr(text).to_string_lossy();
-                            tracing::debug!(level, "Kafka client: {text}");
-                            self.may_send |= says_may_send(&text);
-                        }
+                        self.may_send |= log::line(event).is_some_and(|line| says_may_send(&line));
                     }
                     // Statistics and token refreshes, which nobody here asked for.
                     _ => {}
