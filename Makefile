@@ -1,7 +1,7 @@
 # What a person types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo test test-compose lint bench bench-quick bench-micro study-tuning clean
+.PHONY: help setup build up down demo test test-compose lint chaos fuzz bench bench-quick bench-micro study-tuning clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -28,23 +28,35 @@ test: ## everything: lints, unit tests, audits on real servers, Compose
 	@scripts/step $(MAKE) --no-print-directory lint
 	@scripts/step cargo build --release --workspace --all-targets
 	@scripts/step cargo test --release --workspace
+	@scripts/step target/release/chaos --seed 1
 	@scripts/step cargo bench --workspace --bench '*' -- --test
 	@scripts/step docker/test-compose
 
 test-compose: ## the real docker-compose.yml, checked from outside; skipped without an engine
 	docker/test-compose
 
-lint: setup ## formatting, clippy, licences and sources of dependencies
+lint: setup ## formatting, clippy, licences and sources of dependencies, Kubernetes manifests
 	scripts/deny
+	deploy/kubernetes/check
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
+
+chaos: setup ## one fault after the other on real servers, every event accounted for: five minutes; SEED=7 ROUNDS=100
+	cargo build --release --workspace
+	@target/release/chaos $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+SECONDS_EACH ?= 60
+TARGET ?= fuzz_
+fuzz: setup ## bytes at random into all that comes from outside: a minute each; SECONDS_EACH=600 TARGET=fuzz_decode
+	BOLERO_RANDOM_TEST_TIME_MS=$$(( $(SECONDS_EACH) * 1000 )) BOLERO_RANDOM_ITERATIONS=2000000000 \
+		cargo test --release -p common -p producer -p consumer --lib --bins --test fuzz $(TARGET) -- --nocapture
 
 bench: setup ## all figures with plots, and other programs at the same jobs, into benches/results: twenty minutes
 	@benches/peers/setup
 	cargo build --release --workspace
 	@target/release/bench all
 
-bench-quick: setup ## a look at the figures: three minutes, into target/bench-quick
+bench-quick: setup ## a look at the figures: a minute, into target/bench-quick
 	cargo build --release --workspace
 	@target/release/bench all --quick --out target/bench-quick
 

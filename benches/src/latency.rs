@@ -1,7 +1,7 @@
 //! The consumers' latency logs, summed up.
 
 use crate::results::{LatencyAt, Stage};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use common::latency_log;
 use common::report::Percentiles;
 use hdrhistogram::Histogram;
@@ -25,11 +25,9 @@ pub struct Interval {
 /// # Errors
 /// When it can't be read or is none.
 pub fn read(path: &Path) -> Result<Vec<Interval>> {
-    let stage = |name: &str| match name {
-        "fetched" => Ok(Stage::Fetched),
-        "redis" => Ok(Stage::Redis),
-        "synced" => Ok(Stage::Synced),
-        other => bail!("{}: no stage is called '{other}'", path.display()),
+    let stage = |name: &str| {
+        let found = Stage::ALL.into_iter().find(|stage| stage.name() == name);
+        found.with_context(|| format!("{}: no stage is called '{name}'", path.display()))
     };
     let intervals = latency_log::read(path)?.into_iter();
     intervals

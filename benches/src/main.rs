@@ -1,7 +1,6 @@
 //! `bench`: what Sluice makes of a machine, measured on real servers, every event verified.
 
 mod latency;
-mod machine;
 mod max_rate;
 mod peers;
 mod print;
@@ -138,6 +137,10 @@ struct RunArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     consumers: u16,
 
+    /// Workers of each consumer
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    workers: u16,
+
     /// More flags for the producer
     #[arg(long, default_value = "", allow_hyphen_values = true, value_name = "FLAGS")]
     producer: String,
@@ -198,7 +201,7 @@ const LIMIT_EVENTS: u64 = 20_000_000;
 fn all(args: &AllArgs) -> Result<()> {
     let (started, clock) = (chrono::Utc::now(), Instant::now());
     let mut bench = start()?;
-    let machine = machine::describe(bench.stack.folder())?;
+    let machine = figures::machine::describe(bench.stack.folder())?;
     let extent = if args.quick { Extent::Quick } else { Extent::Full };
     let runs = suite::runs(&mut bench, extent)?;
     let max_rates = match extent {
@@ -227,7 +230,9 @@ fn all(args: &AllArgs) -> Result<()> {
         limits,
     };
     write_json(&results, &args.out, "results.json")?;
-    report::write(&results, &args.out)
+    report::write(&results, &args.out)?;
+    println!("{}", args.out.join("report.md").display());
+    Ok(())
 }
 
 impl AllArgs {
@@ -256,7 +261,9 @@ fn study_tuning(args: &StudyArgs) -> Result<()> {
     let study = study::run(&mut bench, args.rate, args.seed, args.pairs, command)?;
     drop(bench);
     write_json(&study, &args.out, "study-tuning.json")?;
-    report::write_study(&study, &args.out)
+    report::write_study(&study, &args.out)?;
+    println!("{}", args.out.join("study-tuning.md").display());
+    Ok(())
 }
 
 fn write_json(value: &impl serde::Serialize, folder: &Path, name: &str) -> Result<()> {
@@ -293,6 +300,7 @@ impl RunArgs {
         };
         plan.on_partitions(self.partitions)
             .with_consumers(self.consumers)
+            .with_workers(self.workers)
             .with_producer_flags(&self.producer)
             .with_consumer_flags(&self.consumer)
     }

@@ -1,6 +1,6 @@
 //! One run's figures, for a terminal.
 
-use crate::results::{Run, Stage};
+use crate::results::Run;
 use common::units::{format_count, format_size};
 use std::fmt::Write as _;
 
@@ -24,14 +24,8 @@ pub fn run(run: &Run) -> String {
         run.memory_peak.iter().map(|(name, bytes)| format!("{name} {}", format_size(*bytes))).collect();
     line("memory", peaks.join("  "));
     for (stage, latency) in &run.latency {
-        let name = match stage {
-            Stage::Acknowledged => "acked",
-            Stage::Fetched => "fetched",
-            Stage::Redis => "Redis",
-            Stage::Synced => "synced",
-        };
         line(
-            name,
+            stage.name(),
             format!(
                 "p50 {:.2}  p90 {:.2}  p99 {:.2}  p99.9 {:.2}  max {:.1} ms  n {}",
                 latency.p50, latency.p90, latency.p99, latency.p999, latency.max, latency.n
@@ -42,11 +36,12 @@ pub fn run(run: &Run) -> String {
     line(
         "consumer",
         format!(
-            "{} events a batch, {} syncs of {:.1} ms, {} to the file",
+            "{} events a batch, {} syncs of {:.1} ms, {} to the file, Redis left behind {} times",
             format_count(figures.batch_events),
             figures.syncs,
             figures.sync_ms,
-            format_size(figures.file_bytes)
+            format_size(figures.file_bytes),
+            figures.redis_detached
         ),
     );
     text

@@ -7,14 +7,11 @@ mod contenders;
 mod curves;
 mod definitions;
 mod latency;
-mod numbers;
-mod page;
 mod plot;
 mod runs;
 mod series;
 mod spike;
 mod study;
-mod table;
 
 #[cfg(test)]
 mod fixture;
@@ -23,7 +20,7 @@ mod tests;
 
 use crate::results::{Results, Study};
 use anyhow::{Context, ensure};
-use page::Page;
+use figures::page::Page;
 use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! What a bench measured, as it stands in `results.json`: the report and its plots are made from this alone.
 
 use common::report::Percentiles;
+use figures::machine::Machine;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -27,23 +28,6 @@ pub struct Results {
     pub limits: Vec<Limit>,
 }
 
-/// The machine and the versions of what ran on it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Machine {
-    /// As `/proc/cpuinfo` names it.
-    pub processor: String,
-    /// Logical processors.
-    pub cores: usize,
-    /// Bytes.
-    pub memory: u64,
-    /// `Linux 6.1.0`.
-    pub kernel: String,
-    /// File system under the log file, `ext4`.
-    pub file_system: String,
-    /// By name (`Kafka`, `Redis`, `Java`, `librdkafka`, `Sluice`).
-    pub versions: BTreeMap<String, String>,
-}
-
 /// One run of Sluice, verified event by event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Run {
@@ -51,9 +35,11 @@ pub struct Run {
     pub name: RunName,
     /// How.
     pub setting: Setting,
-    /// Unique events, verified and durable in both sinks.
+    /// Unique events, verified, that became durable in both sinks in these seconds: all, where the time begins with
+    /// them.
     pub events: u64,
-    /// From the first due to the last durable in both sinks; from a backlog, from the consumer's start.
+    /// From the first due to the last durable in both sinks; from a backlog, from the consumer's start; with several
+    /// consumers or workers, from when the group had dealt the partitions out.
     pub seconds: f64,
     /// `events / seconds`.
     pub events_per_second: f64,
@@ -89,6 +75,15 @@ pub enum RunName {
     ByPartitions,
     /// From a backlog, one of a curve over consumers.
     ByConsumers,
+    /// From a backlog, one of a curve over the workers of one consumer.
+    ByWorkers,
+}
+
+impl RunName {
+    /// Whether everything is in Kafka before the consumers start.
+    pub fn is_from_backlog(self) -> bool {
+        matches!(self, RunName::Backlog | RunName::ByConsumers | RunName::ByWorkers)
+    }
 }
 
 /// What a run was made with.
@@ -98,6 +93,8 @@ pub struct Setting {
     pub partitions: u16,
     /// Consumers, each on its share of the partitions.
     pub consumers: u16,
+    /// Workers of each.
+    pub workers: u16,
     /// Mean bytes of an event.
     pub event_bytes: f64,
     /// Events a second that were offered; none is as fast as possible.
@@ -116,6 +113,21 @@ pub enum Stage {
     Redis,
     /// It is synced to disk.
     Synced,
+}
+
+impl Stage {
+    /// All of them.
+    pub const ALL: [Stage; 4] = [Stage::Acknowledged, Stage::Fetched, Stage::Redis, Stage::Synced];
+
+    /// As logs and terminals call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Acknowledged => "acked",
+            Stage::Fetched => "fetched",
+            Stage::Redis => "redis",
+            Stage::Synced => "synced",
+        }
+    }
 }
 
 /// A moment of a run.
@@ -157,6 +169,8 @@ pub struct ConsumerFigures {
     pub sync_ms: f64,
     /// Mean events of a batch from Kafka.
     pub batch_events: f64,
+    /// How often Redis was too slow and left behind, to be caught up from Kafka.
+    pub redis_detached: u64,
 }
 
 /// A program that did the same job beside Sluice.

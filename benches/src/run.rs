@@ -20,6 +20,8 @@ pub struct Plan {
     pub partitions: u16,
     /// Consumers; each has a file a partition when there are several.
     pub consumers: u16,
+    /// Workers of each.
+    pub workers: u16,
     /// Events a second that are offered; none is as fast as possible.
     pub rate: Option<u64>,
     /// Some times as many in one time of the run.
@@ -52,9 +54,13 @@ impl fmt::Display for Plan {
             RunName::BySize => "by size",
             RunName::ByPartitions => "by partitions",
             RunName::ByConsumers => "by consumers",
+            RunName::ByWorkers => "by workers",
         };
         write!(out, "{what} ({}), {} partitions", self.producer.join(" "), self.partitions)?;
-        if self.consumers > 1 { write!(out, ", {} consumers", self.consumers) } else { Ok(()) }
+        if self.consumers > 1 {
+            write!(out, ", {} consumers", self.consumers)?;
+        }
+        if self.workers > 1 { write!(out, ", {} workers", self.workers) } else { Ok(()) }
     }
 }
 
@@ -78,6 +84,7 @@ impl Plan {
             name,
             partitions: 4,
             consumers: 1,
+            workers: 1,
             rate: None,
             spike: None,
             warm_up: Duration::ZERO,
@@ -113,6 +120,12 @@ impl Plan {
     /// The same with so many consumers.
     pub fn with_consumers(mut self, consumers: u16) -> Plan {
         self.consumers = consumers;
+        self
+    }
+
+    /// The same with so many workers in each consumer.
+    pub fn with_workers(mut self, workers: u16) -> Plan {
+        self.workers = workers;
         self
     }
 
@@ -165,6 +178,8 @@ impl Bench {
         let scene = Scene { stack: &self.stack, plan, topic: &topic, folder: &folder };
         let run = scene.run(&self.progress);
         self.stack.delete_topic(&topic)?;
+        // Gigabytes that a broker deletes in the middle of the next run hold that up for half a second.
+        self.stack.await_deletions()?;
         if run.is_ok() {
             fs::remove_dir_all(&folder)?;
         }

@@ -2,14 +2,38 @@
 
 use harness::http;
 use std::net::SocketAddr;
+use std::ops::Add;
 
-/// Events durable in the file and events in Redis, by the consumer's own word, which `verify` checks in the end; none
-/// while it does not answer.
-pub fn in_sinks(metrics: SocketAddr) -> (u64, u64) {
+/// A consumer's own word, which `verify` checks in the end.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InSinks {
+    /// Events durable in the file.
+    pub file: u64,
+    /// Events in Redis.
+    pub redis: u64,
+    /// Times that the group dealt out partitions anew.
+    pub rebalances: u64,
+}
+
+/// Asks it; all zero while it does not answer.
+pub fn in_sinks(metrics: SocketAddr) -> InSinks {
     let page = http::get(metrics, "/metrics").unwrap_or_default();
-    let events = |sink: &str| {
-        let series = format!("sluice_events_out_total{{sink=\"{sink}\"}}");
-        http::value(&page, &series).unwrap_or(0.0) as u64
-    };
-    (events("file"), events("redis"))
+    let count = |series: &str| http::value(&page, series).unwrap_or(0.0) as u64;
+    InSinks {
+        file: count("sluice_events_out_total{sink=\"file\"}"),
+        redis: count("sluice_events_out_total{sink=\"redis\"}"),
+        rebalances: count("sluice_rebalances_total"),
+    }
+}
+
+impl Add for InSinks {
+    type Output = InSinks;
+
+    fn add(self, other: InSinks) -> InSinks {
+        InSinks {
+            file: self.file + other.file,
+            redis: self.redis + other.redis,
+            rebalances: self.rebalances + other.rebalances,
+        }
+    }
 }

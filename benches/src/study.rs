@@ -3,13 +3,13 @@
 //! Machines drift: so settings A and B are run as A B B A …, each neighbouring pair gives one ratio, and the
 //! median of the ratios stands with an interval by bootstrap. Pairs of A with itself show what the noise alone does.
 
-use crate::machine;
 use crate::results::{Comparison, Ratio, RunName, Stage, Study};
 use crate::run::{Bench, Plan};
 use anyhow::{Context, Result};
 use common::event::format_timestamp;
 use common::report::Percentiles;
 use common::units::format_count;
+use figures::machine;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;

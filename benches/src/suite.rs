@@ -19,7 +19,7 @@ pub enum Extent {
 /// Sizes of an event for the curve, as `--event-size` takes them; 0 is as logs are.
 const SIZES: [&str; 6] = ["0", "512", "1KiB", "2KiB", "5KiB", "10KiB"];
 const PARTITIONS: [u16; 7] = [1, 2, 4, 8, 16, 32, 64];
-const CONSUMERS: [u16; 3] = [1, 2, 4];
+const SHARERS: [u16; 3] = [1, 2, 4];
 
 /// Makes the runs; the first one only warms the servers up.
 ///
@@ -30,7 +30,7 @@ pub fn runs(bench: &mut Bench, extent: Extent) -> Result<Vec<Run>> {
     let plans = plans(extent);
     bench.progress.more(plans.len() + 1);
     bench.progress.step("warming the servers up");
-    bench.run(&Plan::flat_out(RunName::EndToEnd, "--count 5M"))?;
+    bench.run(&Plan::flat_out(RunName::EndToEnd, warm_up(extent)))?;
     for plan in plans {
         bench.progress.step(&plan.to_string());
         let run = bench.run(&plan)?;
@@ -38,6 +38,15 @@ pub fn runs(bench: &mut Bench, extent: Extent) -> Result<Vec<Run>> {
         runs.push(run);
     }
     Ok(runs)
+}
+
+/// How much is sent before anything counts: until its machine code is compiled, the broker costs twice as much an
+/// event, and it takes three quarters of a minute for that.
+fn warm_up(extent: Extent) -> &'static str {
+    match extent {
+        Extent::Full => "--count 40M",
+        Extent::Quick => "--count 5M",
+    }
 }
 
 /// Searches for the highest rates.
@@ -66,6 +75,7 @@ fn plans(extent: Extent) -> Vec<Plan> {
     }
     let mut plans = vec![
         end_to_end("--duration 60s"),
+        Plan::steady(1_000_000, "--duration 60s"),
         backlog("--count 20M"),
         backlog("--count 10M").on_partitions(64),
         Plan::steady(10_000, "--duration 30s"),
@@ -76,6 +86,7 @@ fn plans(extent: Extent) -> Vec<Plan> {
         SIZES.map(|size| Plan::flat_out(RunName::BySize, &format!("--duration 6s --event-size {size}"))),
     );
     plans.extend(PARTITIONS.map(|n| Plan::flat_out(RunName::ByPartitions, "--duration 6s").on_partitions(n)));
-    plans.extend(CONSUMERS.map(|n| Plan::flat_out(RunName::ByConsumers, "--count 10M").with_consumers(n)));
+    plans.extend(SHARERS.map(|n| Plan::flat_out(RunName::ByConsumers, "--count 15M").with_consumers(n)));
+    plans.extend(SHARERS.map(|n| Plan::flat_out(RunName::ByWorkers, "--count 15M").with_workers(n)));
     plans
 }

@@ -9,7 +9,7 @@ pub mod library;
 mod text;
 mod time;
 
-pub use text::single_line;
+pub use text::{forges, single_line};
 
 use crate::level::Level;
 use std::borrow::Cow;
@@ -95,7 +95,16 @@ impl Reject {
 /// Levels of nesting that an event may have; its own object is the first.
 pub const MAX_DEPTH: usize = 128;
 
-/// Reads one payload. The limit on its length is the caller's to check, before this.
+/// Reads one payload, unless it is longer than `limit`. What one reader of a topic refuses every other must, too.
+///
+/// # Errors
+/// [`Reject::TooLarge`], or those of [`decode`].
+#[inline]
+pub fn decode_within(payload: &[u8], limit: usize) -> Result<Event<'_>, Reject> {
+    if payload.len() > limit { Err(Reject::TooLarge) } else { decode(payload) }
+}
+
+/// Reads one payload of any length.
 ///
 /// # Errors
 /// The reason why it is not an event. Of several, the first of: empty, UTF-8, JSON, object, depth, duplicate,

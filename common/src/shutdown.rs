@@ -33,6 +33,7 @@ impl Shutdown {
                         _ = terminate.recv() => {}
                     }
                     if token.0.swap(true, Ordering::SeqCst) {
+                        eprintln!("ended at once, by a second signal");
                         std::process::exit(EXIT_FORCED);
                     }
                 }

@@ -29,12 +29,12 @@ pub fn parse_count(text: &str) -> Result<u64, String> {
         u32::try_from(fraction.len()).ok().and_then(|n| 10_u64.checked_pow(n)).ok_or_else(expected)?;
     let whole: u64 = whole.parse().map_err(|_| expected())?;
     let part: u64 = if fraction.is_empty() { 0 } else { fraction.parse().map_err(|_| expected())? };
-    if !(part * (factor % scale.max(1))).is_multiple_of(scale)
-        && (factor < scale || !factor.is_multiple_of(scale))
-    {
+    // Up to 19 digits times a thousand million: more than 64 bits.
+    let (part, scale) = (u128::from(part) * u128::from(factor), u128::from(scale));
+    if !part.is_multiple_of(scale) {
         return Err(format!("'{text}' is not a whole number"));
     }
-    let part = (u128::from(part) * u128::from(factor) / u128::from(scale)) as u64;
+    let part = u64::try_from(part / scale).map_err(|_| expected())?;
     whole
         .checked_mul(factor)
         .and_then(|n| n.checked_add(part))
@@ -120,6 +120,9 @@ mod tests {
             assert!(parse_count(text).is_err(), "{text}");
         }
         assert_eq!(parse_count("1.25k"), Ok(1250));
+        // 2^63 times 10^9 is 0 in 64 bits, which would come out even.
+        let long = "0.9223372036854775808G";
+        assert_eq!(parse_count(long), Err(format!("'{long}' is not a whole number")));
     }
 
     #[test]

@@ -3,10 +3,13 @@
 use crate::pipeline::FileFormat;
 use crate::sink::file::log_file::Rotation;
 use crate::sink::file::{FileConfig, Layout};
+use crate::sink::redis::options::RedisOptions;
 use crate::sink::redis::request::Keys;
+use crate::sink::redis::servers::Servers;
 use clap::Args;
 use common::telemetry::LogFormat;
 use common::units::{parse_count, parse_duration, parse_size};
+use kafka::consume::AtMost;
 use kafka::options::{KafkaOptions, Reserved};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -50,21 +53,14 @@ pub struct Flags {
     #[arg(long, env = "SLUICE_ROTATE_EVERY", value_parser = parse_duration, value_name = "TIME")]
     rotate_every: Option<Duration>,
 
-    /// Redis to keep the newest events and counters in
-    #[arg(
-        long,
-        env = "REDIS_URL",
-        default_value = "redis://127.0.0.1:6379",
-        value_name = "URL",
-        hide_env_values = true
-    )]
-    redis_url: String,
+    #[command(flatten)]
+    redis: RedisOptions,
 
     /// Write the file only
     #[arg(long, env = "SLUICE_NO_REDIS")]
     no_redis: bool,
 
-    /// First part of every key in Redis
+    /// First part of every key in Redis; in a cluster with a hash tag in it, as {logs}
     #[arg(long, env = "SLUICE_REDIS_PREFIX", default_value = "logs", value_name = "PREFIX")]
     redis_prefix: String,
 
@@ -84,11 +80,18 @@ pub struct Flags {
     #[arg(long, env = "SLUICE_MAX_EVENT_BYTES", default_value = "1MiB", value_parser = parse_size, value_name = "SIZE")]
     max_event_bytes: u64,
 
-    /// Memory for events on their way, shared out between Kafka's queue, the file and Redis
+    /// Workers, each with a share of the partitions, a place in the group and a session with Redis; one needs two to
+    /// three cores under full load
+    #[arg(long, env = "SLUICE_WORKERS", default_value = "1", value_name = "COUNT")]
+    workers: usize,
+
+    /// Memory for events on their way, shared out between the workers, and there between Kafka's queue, the file and
+    /// Redis
     #[arg(long, env = "SLUICE_MEMORY", default_value = "96MiB", value_parser = parse_size, value_name = "SIZE")]
     memory: u64,
 
-    /// Most events taken from Kafka at once; each batch is one request to Redis and one write of the file
+    /// Most events taken from Kafka at once, fewer if they are large; each batch is one request to Redis and one write
+    /// of the file
     #[arg(long, env = "SLUICE_BATCH_EVENTS", default_value = "10k", value_parser = parse_count, value_name = "COUNT")]
     batch_events: u64,
 
@@ -122,24 +125,27 @@ pub struct Config {
     /// Whether to stand by for a file that another consumer holds.
     pub standby: bool,
     /// Redis, unless there is none.
-    pub redis: Option<(redis::Client, Keys)>,
+    pub redis: Option<(Servers, Keys)>,
     /// Topic of the rejected.
     pub rejected_topic: String,
     /// A larger event is rejected.
     pub max_event_bytes: usize,
-    /// What Kafka's queue may hold.
+    /// How many share the partitions.
+    pub workers: usize,
+    /// What a worker's queue from Kafka may hold.
     pub kafka_memory: usize,
-    /// What batches to Redis may hold.
+    /// What a worker's batches to Redis may hold.
     pub redis_memory: usize,
-    /// Most events of a batch.
-    pub batch_events: usize,
+    /// Largest batch from Kafka.
+    pub batch: AtMost,
     /// Where metrics are served.
     pub metrics_addr: SocketAddr,
     /// Where latencies are logged.
     pub latency_log: Option<PathBuf>,
 }
 
-const MIN_MEMORY: u64 = 16 << 20;
+const MIN_MEMORY: usize = 16 << 20;
+const MAX_WORKERS: usize = 64;
 const MAX_BATCH_EVENTS: u64 = 100_000;
 
 /// Properties on which exactly once rests.
@@ -194,18 +200,26 @@ impl Flags {
         if self.rotate_size == Some(0) || self.rotate_every == Some(Duration::ZERO) {
             return Err("--rotate-size and --rotate-every must be more than zero".into());
         }
-        if self.memory < MIN_MEMORY {
-            return Err("--memory must be at least 16MiB".into());
+        if !(1..=MAX_WORKERS).contains(&self.workers) {
+            return Err(format!("--workers must be between 1 and {MAX_WORKERS}"));
         }
         let memory = usize::try_from(self.memory).map_err(|_| "--memory is too large for this machine")?;
-        if self.max_event_bytes == 0 || self.max_event_bytes > self.memory / 8 {
-            return Err("--max-event-bytes must be between 1 and an eighth of --memory".into());
+        let memory = memory / self.workers;
+        if memory < MIN_MEMORY {
+            return Err("--memory must be at least 16MiB for each of --workers".into());
+        }
+        let max_event_bytes = usize::try_from(self.max_event_bytes).unwrap_or(usize::MAX);
+        if !(1..=memory / 8).contains(&max_event_bytes) {
+            return Err("--max-event-bytes must be between 1 and an eighth of a worker's --memory".into());
         }
         if self.rejected_topic == self.kafka.topic {
             return Err("--rejected-topic must differ from --topic".into());
         }
         if !(1..=MAX_BATCH_EVENTS).contains(&self.batch_events) {
             return Err("--batch-events must be between 1 and 100k".into());
+        }
+        if let Some(log) = self.latency_log.as_deref().filter(|log| layout.has(log)) {
+            return Err(format!("--latency-log {} is a file of --file: choose another", log.display()));
         }
         let redis = if self.no_redis { None } else { Some(self.redis()?) };
         Ok(Config {
@@ -223,21 +237,24 @@ impl Flags {
             standby: !self.no_standby,
             redis,
             rejected_topic: self.rejected_topic,
-            max_event_bytes: usize::try_from(self.max_event_bytes).unwrap_or(usize::MAX),
+            max_event_bytes,
+            workers: self.workers,
             // librdkafka needs about twice a small message's bytes to hold it, and a fetch may overshoot.
             kafka_memory: memory / 4,
             redis_memory: memory / 8,
-            batch_events: usize::try_from(self.batch_events).unwrap_or(usize::MAX),
+            // So that several fit on their way to each sink.
+            batch: AtMost {
+                messages: usize::try_from(self.batch_events).unwrap_or(usize::MAX),
+                bytes: memory / 32,
+            },
             metrics_addr: self.metrics_addr,
             latency_log: self.latency_log,
             kafka: self.kafka,
         })
     }
 
-    fn redis(&self) -> Result<(redis::Client, Keys), String> {
-        // The URL may hold a password: errors never repeat it.
-        let client = redis::Client::open(self.redis_url.as_str())
-            .map_err(|_| "--redis-url must look like redis://[user:password@]host:6379[/db]".to_owned())?;
+    fn redis(&self) -> Result<(Servers, Keys), String> {
+        let servers = self.redis.servers()?;
         if self.redis_recent == 0 {
             return Err("--redis-recent must be at least 1".into());
         }
@@ -255,7 +272,7 @@ impl Flags {
             recent: self.redis_recent,
             minutes,
         };
-        Ok((client, keys))
+        Ok((servers, keys))
     }
 }
 

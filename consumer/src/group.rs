@@ -7,7 +7,7 @@
 use crate::sink::file::checkpoint::{Place, same_topic};
 use anyhow::Context;
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use kafka::consume::{DataQueue, watch_topics};
+use kafka::consume::{AtMost, DataQueue, watch_topics};
 use kafka::options::{KafkaOptions, in_short};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+const COMMIT_AGAIN: Duration = Duration::from_millis(50);
 
 /// What happens to our share of the partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +49,9 @@ impl ClientContext for Callbacks {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // What follows the complaint about the last of them, and says less.
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+        use RDKafkaErrorCode::{AllBrokersDown, UnknownTopic, UnknownTopicOrPartition};
+        // What follows the complaint about the last of them, and says less; and what `serve` says better.
+        if let Some(AllBrokersDown | UnknownTopic | UnknownTopicOrPartition) = error.rdkafka_error_code() {
             return;
         }
         let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,6 +93,33 @@ impl ConsumerContext for Callbacks {
     }
 }
 
+/// What a member is, so that it can join a second time.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// How to reach Kafka.
+    pub options: KafkaOptions,
+    /// The group.
+    pub group: String,
+    /// Makes the member a static one: whoever comes next with the same name takes its place at once, without waiting
+    /// for the session of a dead one to run out. With `group.protocol=consumer` it does nothing.
+    pub instance: Option<String>,
+    /// What the queue may hold.
+    pub queue_bytes: usize,
+    /// Largest batch.
+    pub batch: AtMost,
+    /// How the broker's log calls us.
+    pub client_id: String,
+}
+
+/// How a member stands with its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// As it should.
+    Member,
+    /// Another one of its name has taken its place: this client is of no use any more.
+    Fenced,
+}
+
 /// The group's membership, and the queue of our partitions' messages.
 pub struct Group {
     /// Messages.
@@ -98,7 +127,11 @@ pub struct Group {
     /// Rebalances that wait for an answer.
     pub rebalances: Receiver<Rebalance>,
     consumer: Arc<BaseConsumer<Callbacks>>,
-    topic: String,
+    /// The topic.
+    pub topic: String,
+    /// Whether the broker deals the partitions out (KIP-848, from Kafka 4 on), and not one of the group's members.
+    pub dealt_by_broker: bool,
+    membership: Membership,
 }
 
 /// What Kafka knows of a partition.
@@ -115,32 +148,22 @@ pub struct PartitionOffsets {
 }
 
 impl Group {
-    /// Joins. `instance` makes the member a static one: whoever comes next with the same name takes its place
-    /// at once, without waiting for the session of a dead one to run out.
+    /// Joins.
     ///
     /// # Errors
     /// An impossible configuration.
-    pub fn join(
-        options: &KafkaOptions,
-        group: &str,
-        instance: Option<&str>,
-        queue_bytes: usize,
-        batch_events: usize,
-        client_id: &str,
-    ) -> anyhow::Result<Group> {
-        let kilobytes = (queue_bytes >> 10).max(1024).to_string();
+    pub fn join(membership: Membership) -> anyhow::Result<Group> {
+        let Membership { options, group, instance, queue_bytes, batch, client_id } = &membership;
+        let kilobytes = (*queue_bytes >> 10).max(1024).to_string();
         let fetch_bytes = (queue_bytes / 4).max(1 << 20).to_string();
         let mut defaults = vec![
-            ("group.id", group),
+            ("group.id", group.as_str()),
             ("client.id", client_id),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             // Where to go on when an offset is not there is for us to say, not for librdkafka: see
             // `Pipeline::start_again`.
             ("auto.offset.reset", "error"),
-            ("partition.assignment.strategy", "cooperative-sticky"),
-            ("session.timeout.ms", "10000"),
-            ("heartbeat.interval.ms", "2000"),
             ("queued.max.messages.kbytes", &kilobytes),
             ("queued.min.messages", "100000"),
             // What is there is fetched at once: little when there is little to do, and much when there is more.
@@ -151,8 +174,19 @@ impl Group {
             ("fetch.queue.backoff.ms", "1"),
             ("topic.metadata.refresh.interval.ms", "30000"),
         ];
-        if let Some(instance) = instance {
-            defaults.push(("group.instance.id", instance));
+        let protocol = options.property("group.protocol");
+        let dealt_by_broker = protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"));
+        // The broker then also says how long sessions are, and refuses whoever comes next with a dead one's name until
+        // that one's session is over: a name would save no time, and the refusal is for good.
+        if !dealt_by_broker {
+            defaults.extend([
+                ("partition.assignment.strategy", "cooperative-sticky"),
+                ("session.timeout.ms", "10000"),
+                // Members hear of a rebalance with their next heartbeat, and a partition that moves has no reader from
+                // one to the other: 0.5 s, not 2 s.
+                ("heartbeat.interval.ms", "500"),
+            ]);
+            defaults.extend(instance.iter().map(|instance| ("group.instance.id", instance.as_str())));
         }
         let (sender, rebalances) = unbounded();
         let callbacks =
@@ -163,33 +197,44 @@ impl Group {
             .create_with_context(callbacks)
             .context("the Kafka client refuses its configuration (see --kafka)")?;
         let consumer = Arc::new(consumer);
-        let queue = DataQueue::new(Arc::clone(&consumer), batch_events);
+        let queue = DataQueue::new(Arc::clone(&consumer), *batch);
         consumer.subscribe(&[&options.topic]).context("subscribing to the topic")?;
-        Ok(Group { queue, rebalances, consumer, topic: options.topic.clone() })
+        let topic = options.topic.clone();
+        Ok(Group { queue, rebalances, consumer, topic, dealt_by_broker, membership })
+    }
+
+    /// Joins once more, with a client of its own: nothing is left of what this one had.
+    ///
+    /// # Errors
+    /// As [`join`](Group::join).
+    pub fn join_again(&mut self) -> anyhow::Result<()> {
+        *self = Group::join(self.membership.clone())?;
+        Ok(())
     }
 
     /// Serves the group's events without waiting: rebalances appear in `rebalances`.
     ///
     /// # Errors
-    /// When this member can't go on (another one of the same instance name has taken its place, say).
-    pub fn serve(&self) -> Result<(), KafkaError> {
+    /// When this member can't go on.
+    pub fn serve(&self) -> Result<Standing, KafkaError> {
         match self.consumer.poll(Duration::ZERO) {
+            Some(Err(KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId))) => {
+                return Ok(Standing::Fenced);
+            }
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                Err(KafkaError::MessageConsumptionFatal(code))
+                return Err(KafkaError::MessageConsumptionFatal(code));
             }
             Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicOrPartition))) => {
-                warn!(topic = self.topic, "the topic does not exist yet: waiting for it");
-                Ok(())
+                self.say_no_topic();
             }
             // Passing trouble, said already by `Callbacks::error`.
-            Some(Err(_)) => Ok(()),
+            Some(Err(_)) | None => {}
             // Messages go to the data queue; none arrives here.
             Some(Ok(message)) => {
                 debug_assert!(false, "a message of {:?} outside of the data queue", message);
-                Ok(())
             }
-            None => Ok(()),
         }
+        Ok(Standing::Member)
     }
 
     /// Asks Kafka about a partition.
@@ -216,6 +261,21 @@ impl Group {
             return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicId));
         }
         Ok(PartitionOffsets { topic_id: before, committed, low, high })
+    }
+
+    /// Whether the topic exists.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub fn has_topic(&self) -> KafkaResult<bool> {
+        let metadata = self.consumer.fetch_metadata(Some(&self.topic), ASK_TIMEOUT)?;
+        Ok(metadata.topics().iter().any(|topic| topic.error().is_none()))
+    }
+
+    /// Says that the topic is waited for.
+    pub fn say_no_topic(&self) {
+        let topic = &self.topic;
+        warn!(topic, "the topic does not exist yet, waiting for it: create it, or check --topic");
     }
 
     /// The offset after a partition's last message, as of the last fetch.
@@ -252,14 +312,44 @@ impl Group {
         Ok(())
     }
 
-    /// Commits positions (next offsets), each with its topic's identity beside it.
+    /// Sends positions (next offsets) to be committed, each with its topic's identity beside it. What the broker says
+    /// comes later.
     ///
     /// # Errors
-    /// With `wait`, what the broker says.
-    pub fn commit(&self, positions: &[(i32, Place)], wait: bool) -> KafkaResult<()> {
-        if positions.is_empty() {
+    /// When they can't be sent.
+    pub fn commit(&self, positions: &[(i32, Place)]) -> KafkaResult<()> {
+        let list = self.list(positions)?;
+        if list.count() == 0 { Ok(()) } else { self.consumer.commit(&list, CommitMode::Async) }
+    }
+
+    /// The same, and waits for the broker's word. While the group rebalances it takes none: then for up to `time` it is
+    /// tried again.
+    ///
+    /// # Errors
+    /// What the broker says.
+    pub fn commit_surely(&self, positions: &[(i32, Place)], time: Duration) -> KafkaResult<()> {
+        let list = self.list(positions)?;
+        if list.count() == 0 {
             return Ok(());
         }
+        let deadline = Instant::now() + time;
+        loop {
+            let error = match self.consumer.commit(&list, CommitMode::Sync) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            use RDKafkaErrorCode::{IllegalGeneration, RebalanceInProgress, StaleMemberEpoch};
+            let code = error.rdkafka_error_code();
+            let rebalances = matches!(code, Some(IllegalGeneration | RebalanceInProgress | StaleMemberEpoch));
+            if !rebalances || Instant::now() >= deadline {
+                return Err(error);
+            }
+            // The group goes on meanwhile; what it wants answered waits.
+            self.consumer.poll(COMMIT_AGAIN);
+        }
+    }
+
+    fn list(&self, positions: &[(i32, Place)]) -> KafkaResult<TopicPartitionList> {
         let mut list = TopicPartitionList::new();
         for (partition, next) in positions {
             let mut element = list.add_partition(&self.topic, *partition);
@@ -268,7 +358,7 @@ impl Group {
                 element.set_metadata(topic_id);
             }
         }
-        self.consumer.commit(&list, if wait { CommitMode::Sync } else { CommitMode::Async })
+        Ok(list)
     }
 
     /// True when the group has given our partitions to others behind our back.

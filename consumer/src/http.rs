@@ -1,6 +1,6 @@
 //! `/metrics`, `/healthz` and `/readyz`, on a thread of their own.
 
-use crate::health::{Health, State};
+use crate::health::{Health, State, Trouble};
 use crate::metrics::Metrics;
 use anyhow::Context;
 use axum::Router;
@@ -32,7 +32,13 @@ pub fn serve(
     let app = Router::new()
         .route(
             "/metrics",
-            get(move |headers: HeaderMap| async move { exposition(&headers, &registry, &metrics) }),
+            get({
+                let health = health.clone();
+                move |headers: HeaderMap| async move {
+                    metrics.sample(&health);
+                    exposition(&headers, &registry)
+                }
+            }),
         )
         .route(
             "/healthz",
@@ -51,8 +57,7 @@ pub fn serve(
 }
 
 /// OpenMetrics for who asks for it, as Prometheus does, else Prometheus' older text format.
-fn exposition(headers: &HeaderMap, registry: &Registry, metrics: &Metrics) -> Response {
-    metrics.sample_memory();
+fn exposition(headers: &HeaderMap, registry: &Registry) -> Response {
     let mut text = String::new();
     if let Err(error) = prometheus_client::encoding::text::encode(&mut text, registry) {
         return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
@@ -91,7 +96,7 @@ fn healthz(health: &Health) -> (StatusCode, &'static str) {
     if health.alive() {
         (StatusCode::OK, "ok\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the pipeline hangs\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "a worker hangs\n")
     }
 }
 
@@ -99,9 +104,18 @@ fn readyz(health: &Health) -> (StatusCode, String) {
     match health.state() {
         State::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".into()),
         State::Standby { holder } => (StatusCode::OK, format!("standby: the file is held by {holder}\n")),
-        State::Active => (StatusCode::OK, "active\n".into()),
+        // Degraded is not dead: what can go on does, and a restart would mend nothing.
+        State::Active => (StatusCode::OK, active(&health.troubles())),
         State::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".into()),
     }
+}
+
+fn active(troubles: &[Trouble]) -> String {
+    let mut text = if troubles.is_empty() { "active\n" } else { "active, degraded:\n" }.to_owned();
+    for trouble in troubles {
+        text.push_str(&format!("  {trouble}\n"));
+    }
+    text
 }
 
 #[cfg(test)]

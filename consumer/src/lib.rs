@@ -11,10 +11,12 @@ mod ledger;
 mod metrics;
 mod pipeline;
 mod probe;
+mod rejected;
 mod run;
 mod sink;
 mod status;
 mod verify;
+mod watchdog;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use common::telemetry;
@@ -36,6 +38,7 @@ Examples:
   consumer --file '/data/logs-{partition}.txt'   several consumers share the partitions and the folder
   consumer --file-format text --no-redis         a plain text file for people, nothing else
   consumer verify logs.txt --report run.json     was anything lost or doubled?
+  consumer rejected list                         what could not be understood, and its way back
   curl -s 127.0.0.1:9600/metrics                 figures for Prometheus
 
 A second consumer on the same file stands by and takes over when the first one ends.
@@ -57,6 +60,9 @@ struct Cli {
 enum Command {
     /// Reads log files and says what was lost, doubled or reordered
     Verify(verify::Args),
+    /// Shows what could not be understood, and brings it back once it can be
+    #[command(subcommand)]
+    Rejected(rejected::Action),
     /// Asks a running consumer whether it is alive; for health checks
     Health(probe::Args),
 }
@@ -66,6 +72,7 @@ pub fn main() -> ExitCode {
     let Cli { command, flags } = Cli::parse();
     let result = match command {
         Some(Command::Verify(args)) => verify::run(&args),
+        Some(Command::Rejected(action)) => rejected::run(&action),
         Some(Command::Health(args)) => probe::run(&args),
         None => {
             telemetry::init(flags.log_format);

@@ -2,6 +2,7 @@
 
 pub mod latency;
 
+use crate::health::{Health, Part};
 use common::decode::Reject;
 use latency::Latency;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -41,6 +42,8 @@ pub struct Metrics {
     pub retries: Family<TargetLabel, Counter>,
     /// 1 while Redis keeps up, 0 while it is away or caught up from Kafka.
     pub redis_attached: Gauge,
+    /// For how long a part has not done its work; 0 while it does.
+    pub degraded: Family<PartLabel, Gauge<f64, AtomicU64>>,
     /// 1 while this consumer writes, 0 while it stands by.
     pub active: Gauge,
     /// Partitions assigned.
@@ -107,6 +110,13 @@ pub struct TargetLabel {
     pub target: &'static str,
 }
 
+/// `part="brokers"`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PartLabel {
+    /// The part.
+    pub part: Part,
+}
+
 /// `partition="3"`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PartitionLabel {
@@ -131,6 +141,7 @@ impl Metrics {
             sync_seconds: Histogram::new(exponential_buckets(0.000_5, 2.0, 14)),
             retries: Family::default(),
             redis_attached: Gauge::default(),
+            degraded: Family::default(),
             active: Gauge::default(),
             partitions: Gauge::default(),
             rebalances: Counter::default(),
@@ -164,6 +175,12 @@ impl Metrics {
         registry.register_with_unit("sync", "Duration of a sync of the file", Unit::Seconds, m.sync_seconds);
         registry.register("retries", "New attempts after a failure", m.retries);
         registry.register("redis_attached", "1 while Redis keeps up", m.redis_attached);
+        registry.register_with_unit(
+            "degraded",
+            "For how long a part has not done its work, 0 while it does",
+            Unit::Seconds,
+            m.degraded,
+        );
         registry.register("active", "1 while this consumer writes, 0 while it stands by", m.active);
         registry.register("partitions", "Partitions assigned", m.partitions);
         registry.register("rebalances", "Rebalances of the group seen", m.rebalances);
@@ -176,8 +193,17 @@ impl Metrics {
         (metrics, registry)
     }
 
-    /// Reads the process's resident memory anew.
-    pub fn sample_memory(&self) {
+    /// Brings up to date what is not told as it happens: what the workers are doing, and the process's memory.
+    pub fn sample(&self, health: &Health) {
+        self.partitions.set(i64::try_from(health.partitions()).unwrap_or(i64::MAX));
+        self.redis_attached.set(health.redis_attached().into());
+        self.oldest_unsynced.set(health.oldest_unsynced().as_secs_f64());
+        let troubles = health.troubles();
+        for part in Part::ALL {
+            let trouble = troubles.iter().find(|trouble| trouble.part == part);
+            let seconds = trouble.map_or(0.0, |trouble| trouble.since.elapsed().as_secs_f64());
+            self.degraded.get_or_create(&PartLabel { part }).set(seconds);
+        }
         // Pages of 4 KiB: /proc/self/statm, second number (proc(5)).
         let pages = std::fs::read_to_string("/proc/self/statm")
             .ok()

@@ -1,5 +1,5 @@
-//! The thread that everything passes through: takes batches from Kafka, decodes, feeds the sinks, and keeps
-//! the books.
+//! A worker: takes batches from Kafka, decodes, feeds the sinks, and keeps the books. There may be several, each with
+//! partitions, a membership and a session with Redis of its own.
 //!
 //! ```text
 //! Kafka → batch → decode ─┬→ block of the file ──→ writer  ─┐
@@ -7,16 +7,17 @@
 //!                         └→ rejected          ──→ sender  ─┘
 //! ```
 //!
-//! It owns all state; nothing here is shared but what [`Health`] and [`Metrics`] show. It waits only for new
+//! It owns all state; nothing here is shared but the file's writer and what [`Health`] and [`Metrics`] show. It waits only for new
 //! messages, for room in the file's memory, and, a little, for Redis ([`Patience`](crate::sink::redis::Patience)).
 
 mod rebalance;
 
 use crate::counts::{Counts, ServiceNames, Services};
-use crate::group::Group;
-use crate::health::Health;
+use crate::group::{COMPLAINT_INTERVAL, Group, Standing};
+use crate::health::{Health, State, Vitals};
 use crate::ledger::Ledger;
 use crate::metrics::{Metrics, PartitionLabel, Stage, StageLabel};
+use crate::sink::dead_letter::source::Source;
 use crate::sink::dead_letter::{DeadLetters, Rejected};
 use crate::sink::file::FileSink;
 use crate::sink::file::checkpoint::Place;
@@ -24,22 +25,27 @@ use crate::sink::file::writer::{Block, Done, FileId, Progress};
 use crate::sink::redis::Told;
 use crate::sink::redis::feed::RedisFeed;
 use anyhow::bail;
-
-use common::decode::{Reject, decode, single_line};
+use common::decode::{decode_within, single_line};
 use common::event::now_micros;
 use common::shutdown::Shutdown;
+use crossbeam_channel::TryRecvError;
 use kafka::consume::Item;
 use kafka::topic::says_gone;
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// How long to wait for a first message before looking after everything else.
 const IDLE_WAIT: Duration = Duration::from_millis(5);
 /// Without partitions for so long, it is said why that may be.
 const SAY_WAITING_AFTER: Duration = Duration::from_secs(3);
+/// A Redis that stays away is mentioned again so often.
+const SAY_REDIS_AGAIN_AFTER: Duration = Duration::from_secs(60);
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// For the last commit, where more than the display hangs on it: a rebalance may take a session (10 s).
+const COMMIT_TIME: Duration = Duration::from_secs(15);
 /// For what is under way when the program is to end.
 const DRAIN_TIME: Duration = Duration::from_secs(30);
 /// Of that, for Redis, which is caught up at the next start anyway.
@@ -68,8 +74,10 @@ pub struct Parts {
     pub names: ServiceNames,
     /// Where figures go.
     pub metrics: Metrics,
-    /// Where the state goes.
+    /// Where the program's state goes.
     pub health: Health,
+    /// Where this worker's goes.
+    pub vitals: Arc<Vitals>,
     /// How events are written.
     pub format: FileFormat,
     /// A larger payload is refused.
@@ -88,6 +96,7 @@ pub struct Pipeline {
     services: Services,
     metrics: Metrics,
     health: Health,
+    vitals: Arc<Vitals>,
     format: FileFormat,
     max_event_bytes: usize,
     private_files: bool,
@@ -102,6 +111,8 @@ pub struct Pipeline {
     started: Instant,
     /// Whether it was said that there are no partitions yet.
     has_waited: bool,
+    /// Why Redis was detached last, and when that was said.
+    redis_trouble: Option<(String, Instant)>,
     dues: Vec<u64>,
     events: u64,
 }
@@ -127,7 +138,7 @@ struct Partition {
 impl Pipeline {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Pipeline {
-        let Parts { group, file, redis, dead_letters, names, metrics, health, .. } = parts;
+        let Parts { group, file, redis, dead_letters, names, metrics, health, vitals, .. } = parts;
         Pipeline {
             group,
             file,
@@ -137,6 +148,7 @@ impl Pipeline {
             names,
             metrics,
             health,
+            vitals,
             format: parts.format,
             max_event_bytes: parts.max_event_bytes,
             private_files: parts.private_files,
@@ -148,6 +160,7 @@ impl Pipeline {
             committed: Instant::now(),
             started: Instant::now(),
             has_waited: false,
+            redis_trouble: None,
             dues: Vec::new(),
             events: 0,
         }
@@ -160,8 +173,11 @@ impl Pipeline {
     /// again at the next start.
     pub fn run(mut self, shutdown: &Shutdown) -> anyhow::Result<()> {
         while !shutdown.requested() {
-            self.health.beat();
-            self.group.serve()?;
+            self.vitals.beat();
+            self.vitals.set_oldest_unsynced(self.file.oldest_unsynced());
+            if self.group.serve()? == Standing::Fenced {
+                self.join_again()?;
+            }
             self.answer_rebalances()?;
             self.take_completions()?;
             if self.committed.elapsed() >= COMMIT_INTERVAL {
@@ -218,16 +234,18 @@ impl Pipeline {
             partition.next = message.offset + 1;
             taken += 1;
             let payload = message.payload.unwrap_or_default();
-            let decoded =
-                if payload.len() > self.max_event_bytes { Err(Reject::TooLarge) } else { decode(payload) };
-            let event = match decoded {
+            let event = match decode_within(payload, self.max_event_bytes) {
                 Ok(event) => event,
                 Err(reason) => {
                     dead_letters.send(Rejected {
                         payload: message.payload.map(<[u8]>::to_vec),
                         key: message.key.map(<[u8]>::to_vec),
-                        partition: message.partition,
-                        offset: message.offset,
+                        source: Source {
+                            topic: group.topic.clone(),
+                            topic_id: partition.start.topic_id.clone(),
+                            partition: message.partition,
+                            offset: message.offset,
+                        },
                         reason,
                     });
                     continue;
@@ -278,6 +296,9 @@ impl Pipeline {
                 }
             }
             redis.submit();
+            if !redis.attached() {
+                self.note_redis(false);
+            }
         }
     }
 
@@ -298,8 +319,12 @@ impl Pipeline {
 
     /// Takes in what the sinks have done, and lets Redis hold us up a little if it is behind.
     fn take_completions(&mut self) -> anyhow::Result<()> {
-        while let Ok(done) = self.file.done().try_recv() {
-            self.written(done)?;
+        loop {
+            match self.file.done().try_recv() {
+                Ok(done) => self.written(done)?,
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => bail!("the file's writer is gone"),
+            }
         }
         while let Some(told) = self.redis.as_ref().and_then(|redis| redis.told().try_recv().ok()) {
             self.heard(told);
@@ -359,74 +384,120 @@ impl Pipeline {
     /// Whether Redis keeps up decides what may be committed, and is shown.
     fn note_redis(&mut self, attached: bool) {
         self.ledger.set_redis_attached(attached);
-        self.metrics.redis_attached.set(i64::from(attached));
+        self.vitals.set_redis_attached(attached);
     }
 
     fn detach_redis(&mut self, why: &str) {
         if let Some(redis) = &mut self.redis {
+            let news = redis.attached()
+                || self
+                    .redis_trouble
+                    .as_ref()
+                    .is_none_or(|(last, at)| last != why || at.elapsed() >= SAY_REDIS_AGAIN_AFTER);
             redis.detach();
             self.note_redis(false);
-            warn!(why, "Redis is detached: the file goes on, Redis is caught up from Kafka later");
+            if news {
+                self.redis_trouble = Some((why.to_owned(), Instant::now()));
+                warn!(why, "Redis is detached: the file goes on, Redis is caught up from Kafka later");
+            }
         }
     }
 
     fn every_second(&mut self) {
         self.committed = Instant::now();
         if !self.has_waited && self.partitions.is_empty() && self.started.elapsed() >= SAY_WAITING_AFTER {
-            self.has_waited = true;
-            info!(
-                "no partitions yet: the group keeps the place of a member that ended until its session is over \
-                 (10 s), and gives none to more consumers than there are partitions"
-            );
+            self.say_why_we_wait();
         }
-        self.commit(false);
+        self.commit();
+        let positions = self.partitions.iter().map(|(&id, partition)| (id, partition.next));
+        self.vitals.set_positions(positions, self.awaited.len());
         for (&id, partition) in &self.partitions {
             if let Some(end) = self.group.high_watermark(id) {
                 let label = PartitionLabel { partition: id };
                 self.metrics.lag.get_or_create(&label).set((end - partition.next).max(0));
             }
         }
-        let oldest = self.file.oldest_unsynced().map_or(0.0, |since| since.elapsed().as_secs_f64());
-        self.metrics.oldest_unsynced.set(oldest);
     }
 
-    fn commit(&mut self, wait: bool) {
-        // The last commit says everything once more: an earlier one may have failed.
-        let positions = if wait { self.ledger.committable() } else { self.ledger.take_committable() };
-        let positions: Vec<(i32, Place)> = positions
-            .into_iter()
-            .filter_map(|(id, offset)| {
-                let topic_id = self.partitions.get(&id)?.start.topic_id.clone();
-                Some((id, Place { offset, topic_id }))
-            })
-            .collect();
-        if let Err(error) = self.group.commit(&positions, wait) {
-            // The checkpoint counts, not the commit; the next one says the same and more.
+    fn say_why_we_wait(&mut self) {
+        match self.group.has_topic() {
+            Ok(true) => {
+                self.has_waited = true;
+                let why = match self.group.dealt_by_broker {
+                    false => "(10 s)",
+                    true => {
+                        "(by the broker's group.consumer.session.timeout.ms, 45 s unless set), needs Kafka 4 for \
+                         group.protocol=consumer"
+                    }
+                };
+                info!(
+                    "no partitions yet: the group keeps the place of a member that ended until its session is over \
+                     {why}, and gives none to more consumers than there are partitions"
+                );
+            }
+            Ok(false) => {
+                self.has_waited = true;
+                self.group.say_no_topic();
+            }
+            Err(error) if self.complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) => {
+                self.complained = Some(Instant::now());
+                warn!(%error, "no broker answers, trying on: is --brokers right?");
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn commit(&mut self) {
+        let positions = self.ledger.take_committable();
+        if let Err(error) = self.group.commit(&self.places(positions)) {
+            // The next one says the same and more.
             warn!(%error, "committing offsets");
         }
     }
 
+    /// Commits for the last time, all of it once more, since an earlier commit may have failed. If the group does not
+    /// take it, the checkpoint still says where reading goes on, but not to who can't see our files.
+    fn commit_all(&self) -> KafkaResult<()> {
+        let time = if self.private_files { COMMIT_TIME } else { Duration::ZERO };
+        let committed = self.group.commit_surely(&self.places(self.ledger.committable()), time);
+        committed.inspect_err(|error| {
+            if self.private_files {
+                error!(%error, "offsets are not committed: others may write what our files have once more");
+            } else {
+                warn!(%error, "offsets are not committed: the checkpoint says where reading goes on");
+            }
+        })
+    }
+
+    fn places(&self, positions: Vec<(i32, i64)>) -> Vec<(i32, Place)> {
+        let place = |(id, offset)| {
+            let topic_id = self.partitions.get(&id)?.start.topic_id.clone();
+            Some((id, Place { offset, topic_id }))
+        };
+        positions.into_iter().filter_map(place).collect()
+    }
+
     /// Makes everything durable, with a deadline, and ends.
     fn drain(mut self) -> anyhow::Result<()> {
-        self.health.set(crate::health::State::Stopping);
+        self.health.set(State::Stopping);
+        info!("ending: what was read becomes durable first; another signal ends at once");
         let started = Instant::now();
         self.flush(true);
         let ids: Vec<i32> = self.partitions.keys().copied().collect();
         self.settle(&ids, DRAIN_TIME, DRAIN_REDIS_TIME)?;
-        self.commit(true);
-        let Pipeline { group, file, redis, events, .. } = self;
+        let committed = self.commit_all();
+        let Pipeline { group, file, redis, events, private_files, .. } = self;
         if let Some(redis) = redis {
+            if !redis.attached() && !ids.is_empty() {
+                info!("Redis is behind: it is caught up at the next start");
+            }
             redis.stop(Instant::now() + DRAIN_REDIS_TIME);
         }
         drop(group);
-        file.stop();
-        info!(
-            events,
-            partitions = ids.len(),
-            seconds = started.elapsed().as_secs_f64(),
-            "drained, synced and committed"
-        );
-        Ok(())
+        drop(file);
+        let how = if committed.is_ok() { "drained, synced and committed" } else { "drained and synced" };
+        info!(events, partitions = ids.len(), seconds = started.elapsed().as_secs_f64(), "{how}");
+        if private_files { committed.map_err(Into::into) } else { Ok(()) }
     }
 }
 

@@ -25,7 +25,7 @@ pub fn run(args: &Args) -> anyhow::Result<bool> {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)
-        .with_context(|| format!("no consumer answers on {address}"))?;
+        .with_context(|| format!("no consumer answers on {address}: start it, or check --metrics-addr"))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();

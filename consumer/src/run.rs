@@ -1,8 +1,8 @@
-//! From a configuration to a running pipeline: first the file, then the group.
+//! From a configuration to running workers: first the file, then the group.
 
 use crate::config::Config;
 use crate::counts::ServiceNames;
-use crate::group::Group;
+use crate::group::{Group, Membership};
 use crate::health::{Health, State};
 use crate::latency_log::LatencyLog;
 use crate::metrics::Metrics;
@@ -13,11 +13,12 @@ use crate::sink::file::log_file::{FileError, LogFile};
 use crate::sink::file::{FileSink, Layout};
 use crate::sink::redis::RedisSink;
 use crate::sink::redis::feed::RedisFeed;
-use crate::{http, status};
-use anyhow::bail;
+use crate::{http, status, watchdog};
+use anyhow::{anyhow, bail};
 use common::shutdown::Shutdown;
+use std::thread;
 use std::time::Duration;
-use tracing::info;
+use tracing::{error, info, info_span};
 
 /// How soon a standby sees that the file is free.
 const STANDBY_INTERVAL: Duration = Duration::from_millis(200);
@@ -32,9 +33,6 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let health = Health::default();
     http::serve(config.metrics_addr, registry, metrics.clone(), health.clone())?;
     status::start(metrics.clone(), health.clone())?;
-    let latency_log = config.latency_log.as_deref().map(|path| LatencyLog::start(path, metrics.clone()));
-    let latency_log = latency_log.transpose()?;
-
     // A single file is locked before the group is joined: who stands by takes no partitions.
     let single = match &config.file.layout {
         Layout::Single(_) => match have_file(&config, &health, &shutdown)? {
@@ -45,64 +43,125 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     };
     health.set(State::Starting);
     metrics.active.set(1);
+    // Not before: who stands by must not empty the log of who writes.
+    let latency_log = config.latency_log.as_deref().map(|path| LatencyLog::start(path, metrics.clone()));
+    let latency_log = latency_log.transpose()?;
     let file_id = single.as_ref().map(|file| format!("sluice-{}", file.id()));
-    let instance = config.instance.as_ref().or(file_id.as_ref());
+    let instance = config.instance.clone().or(file_id);
 
     let names = ServiceNames::default();
     let dead_letters =
         DeadLetters::start(config.kafka.clone(), config.rejected_topic.clone(), metrics.clone())?;
-    let mut file =
-        FileSink::start(config.file.clone(), names.clone(), dead_letters.acknowledged(), metrics.clone())?;
-    if let Some(single) = single {
-        file.adopt(0, single);
-    }
-    let redis = match config.redis.clone() {
-        None => None,
-        Some((client, keys)) => {
-            Some(RedisFeed::start(config.redis_memory, |control, told, front| RedisSink {
-                client,
-                keys,
-                kafka: config.kafka.clone(),
-                max_event_bytes: config.max_event_bytes,
-                names: names.clone(),
-                owner: format!("{:08x}", rand::random::<u32>()),
-                durable: file.durable().clone(),
-                front,
-                control,
-                told,
-                metrics: metrics.clone(),
-            })?)
-        }
-    };
-    let group = Group::join(
-        &config.kafka,
-        &config.group,
-        instance.map(String::as_str),
-        config.kafka_memory,
-        config.batch_events,
-        &config.file.holder.replace(' ', "-"),
-    )?;
+    let acknowledged = dead_letters.acknowledged();
+    watchdog::start(&config.kafka, config.redis.is_some(), health.clone(), acknowledged.clone())?;
+    let (files, writer) =
+        FileSink::start(&config.file, config.workers, single, names.clone(), acknowledged, metrics.clone())?;
+    let shared = Shared { config: &config, instance, dead_letters, names, metrics, health };
+    let pipelines = files.into_iter().enumerate().map(|(worker, file)| shared.worker(worker, file));
+    let pipelines = pipelines.collect::<anyhow::Result<Vec<Pipeline>>>()?;
     info!(
         group = config.group,
         topic = config.kafka.topic,
         brokers = config.kafka.brokers,
-        redis = redis.is_some(),
+        redis = config.redis.is_some(),
+        workers = config.workers,
         "joining the group"
     );
-    let parts = Parts {
-        group,
-        file,
-        redis,
-        dead_letters,
-        names,
-        metrics,
-        health,
-        format: config.format,
-        max_event_bytes: config.max_event_bytes,
-        private_files: config.instance.is_some(),
-    };
-    Pipeline::new(parts).run(&shutdown)?;
-    latency_log.map_or(Ok(()), LatencyLog::finish)
+    let worked = work(pipelines, &shutdown);
+    if worked.is_ok() {
+        writer.join().map_err(|_| anyhow!("the file's writer panicked"))?;
+    }
+    worked.and(latency_log.map_or(Ok(()), LatencyLog::finish))
+}
+
+/// What the workers of a process have in common.
+struct Shared<'c> {
+    config: &'c Config,
+    /// The name, in the group, of who writes our files.
+    instance: Option<String>,
+    dead_letters: DeadLetters,
+    names: ServiceNames,
+    metrics: Metrics,
+    health: Health,
+}
+
+impl Shared<'_> {
+    fn worker(&self, worker: usize, file: FileSink) -> anyhow::Result<Pipeline> {
+        let Shared { config, instance, dead_letters, names, metrics, health } = self;
+        let redis = match config.redis.clone() {
+            None => None,
+            Some((servers, keys)) => {
+                Some(RedisFeed::start(config.redis_memory, |control, told, front| RedisSink {
+                    servers,
+                    keys,
+                    kafka: config.kafka.clone(),
+                    max_event_bytes: config.max_event_bytes,
+                    names: names.clone(),
+                    owner: format!("{:08x}", rand::random::<u32>()),
+                    durable: file.durable().clone(),
+                    front,
+                    control,
+                    told,
+                    metrics: metrics.clone(),
+                })?)
+            }
+        };
+        // With the number of a lone worker, too: else `web-1` could be the second one of `web`.
+        let name = |name: &String| format!("{name}-{worker}");
+        let group = Group::join(Membership {
+            options: config.kafka.clone(),
+            group: config.group.clone(),
+            instance: instance.as_ref().map(name),
+            queue_bytes: config.kafka_memory,
+            batch: config.batch,
+            client_id: name(&config.file.holder.replace(' ', "-")),
+        })?;
+        Ok(Pipeline::new(Parts {
+            group,
+            file,
+            redis,
+            dead_letters: dead_letters.clone(),
+            names: names.clone(),
+            metrics: metrics.clone(),
+            health: health.clone(),
+            vitals: health.worker(),
+            format: config.format,
+            max_event_bytes: config.max_event_bytes,
+            private_files: config.instance.is_some(),
+        }))
+    }
+}
+
+/// Runs each worker on a thread of its own. When one ends, for whatever reason, so do the others.
+fn work(pipelines: Vec<Pipeline>, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let several = pipelines.len() > 1;
+    thread::scope(|scope| {
+        let _all_end = EndsAll(shutdown);
+        let mut threads = Vec::new();
+        for (worker, pipeline) in pipelines.into_iter().enumerate() {
+            let run = move || {
+                let _all_end = EndsAll(shutdown);
+                let _in_log_lines = several.then(|| info_span!("worker", n = worker).entered());
+                pipeline.run(shutdown)
+            };
+            threads.push(thread::Builder::new().name(format!("worker-{worker}")).spawn_scoped(scope, run)?);
+        }
+        let ends =
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a worker panicked")));
+        let mut problems = ends.filter_map(Result::err).collect::<Vec<_>>().into_iter();
+        let first = problems.next();
+        problems.for_each(|problem| error!("another worker: {problem:#}"));
+        first.map_or(Ok(()), Err)
+    })
+}
+
+/// Asks for the end when it is dropped, by a panic, too.
+struct EndsAll<'s>(&'s Shutdown);
+
+impl Drop for EndsAll<'_> {
+    fn drop(&mut self) {
+        self.0.request();
+    }
 }
 
 /// Opens the single file; waits while another consumer has it. None when asked to end meanwhile.

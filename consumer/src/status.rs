@@ -22,7 +22,7 @@ pub fn start(metrics: Metrics, health: Health) -> std::io::Result<()> {
             let redis = metrics.events_out.get_or_create(&SinkLabel { sink: Sink::redis }).get();
             let rate = (file - last.1) as f64 / last.0.elapsed().as_secs_f64();
             last = (Instant::now(), file);
-            metrics.sample_memory();
+            metrics.sample(&health);
             let line = match health.state() {
                 State::Standby { holder } => format!("standing by: the file is held by {holder}"),
                 State::Starting => "joining the group".to_owned(),

@@ -1,7 +1,7 @@
 //! What a test needs of Kafka: topics, hand-made messages, and everything a topic holds.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -78,6 +78,19 @@ impl Stack {
         Ok(())
     }
 
+    /// Gives a topic more partitions, so that it has so many.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub fn add_partitions(&self, name: &str, partitions: usize) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = config(&self.bootstrap()).create()?;
+        for result in block_on(admin.create_partitions([&NewPartitions::new(name, partitions)], &options()))??
+        {
+            result.map_err(|(_, code)| anyhow!("cannot add partitions to topic {name}: {code}"))?;
+        }
+        Ok(())
+    }
+
     /// Deletes a topic; returns when one of its name can be created.
     ///
     /// # Errors
@@ -138,8 +151,16 @@ impl Stack {
             let Some(message) = consumer.poll(Duration::from_millis(100)) else {
                 continue;
             };
-            // Errors of a connection are passing here: the deadline decides.
-            let Ok(message) = message else { continue };
+            let message = match message {
+                Ok(message) => message,
+                // Behind the last message there may be markers of transactions.
+                Err(KafkaError::PartitionEOF(partition)) => {
+                    missing[usize::try_from(partition).context("a partition below 0")?] = false;
+                    continue;
+                }
+                // Errors of a connection are passing here: the deadline decides.
+                Err(_) => continue,
+            };
             let partition = usize::try_from(message.partition()).context("a partition below 0")?;
             missing[partition] = message.offset() + 1 < marks[partition].1;
             records.push(record(&message));
@@ -221,7 +242,7 @@ fn block_on<T>(answer: impl Future<Output = T>) -> Result<T> {
 /// A client that only asks; it joins no group and commits nothing.
 pub(crate) fn probe(bootstrap: &str) -> Result<BaseConsumer> {
     let mut config = config(bootstrap);
-    config.set("group.id", "harness").set("enable.auto.commit", "false");
+    config.set("group.id", "harness").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
     config.create().context("cannot make a Kafka client")
 }
 

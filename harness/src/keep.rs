@@ -81,8 +81,9 @@ pub(crate) fn create_topics(stack: &Stack) -> Result<()> {
 }
 
 /// Where the servers listen, for people.
-pub(crate) fn addresses(bootstrap: &str, redis_url: &str, zookeeper: u16) -> String {
-    format!("Kafka      {bootstrap}\nRedis      {redis_url}\nZooKeeper  127.0.0.1:{zookeeper}")
+pub(crate) fn addresses(bootstrap: &str, redis_url: &str, zookeeper: Option<u16>) -> String {
+    let zookeeper = zookeeper.map(|port| format!("\nZooKeeper  127.0.0.1:{port}")).unwrap_or_default();
+    format!("Kafka      {bootstrap}\nRedis      {redis_url}{zookeeper}")
 }
 
 /// The addresses and what to try.
@@ -97,7 +98,7 @@ fn guide(ports: &Ports) -> String {
          target/release/producer --brokers {brokers} --rate 1k\n  \
          redis-cli -p {redis} LRANGE logs:recent 0 4\n  \
          tail -f logs.txt",
-        addresses(&brokers, &redis_url, ports.zookeeper)
+        addresses(&brokers, &redis_url, Some(ports.zookeeper))
     )
 }
 

@@ -27,6 +27,9 @@ pub mod http;
 pub mod ports;
 mod process;
 mod program;
+mod proxy;
+mod redis_servers;
+mod secure;
 mod servers;
 mod stack;
 mod wait;
@@ -34,16 +37,20 @@ mod wait;
 pub use client::Record;
 pub use process::send_signal;
 pub use program::Program;
+pub use proxy::{Link, Proxy};
+pub use redis_servers::{REDIS_MASTER, REDIS_TAG, RedisLayout};
 pub use rustix::process::Signal;
+pub use secure::{Secured, USER};
+pub use servers::kafka::KafkaVersion;
 pub use stack::{Ports, Stack, StackOptions};
 pub use wait::{Answer, wait_until};
 
-/// Version of Kafka that [`Stack`] starts; `scripts/setup` fetches it.
+/// Version of Kafka that [`Stack`] starts unless told otherwise; `scripts/setup` fetches it.
 pub const KAFKA_VERSION: &str = "3.9.1";
 
-/// Where `scripts/setup` puts Kafka's and ZooKeeper's jars.
+/// Where `scripts/setup` puts the jars of that and ZooKeeper.
 pub fn kafka_jars() -> std::path::PathBuf {
-    checkout().join(format!(".servers/kafka-{KAFKA_VERSION}/libs"))
+    KafkaVersion::ZooKeeper39.jars()
 }
 
 /// The checkout this was built in.

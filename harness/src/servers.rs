@@ -1,7 +1,10 @@
 //! One server process in a folder of its own: what ZooKeeper, Kafka and Redis have in common.
 
 pub(crate) mod kafka;
+pub(crate) mod kraft;
 pub(crate) mod redis;
+pub(crate) mod redis_cluster;
+pub(crate) mod sentinel;
 pub(crate) mod zookeeper;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -11,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::KafkaVersion;
 use crate::process::{self, Lifetime, Process};
 use crate::wait_until;
 
@@ -126,6 +130,11 @@ impl Server {
         self.lock().take().map_or(Ok(()), |mut process| process.kill())
     }
 
+    /// Sends a signal; nothing if it does not run.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        self.lock().as_mut().map_or(Ok(()), |process| process.signal(signal))
+    }
+
     /// SIGTERM, and waits for the end; nothing if it does not run.
     pub(crate) fn stop(&self) -> Result<()> {
         let Some(mut process) = self.lock().take() else {
@@ -157,12 +166,13 @@ impl Server {
     }
 }
 
-/// What both Java servers share: class path, heap, log settings, and no file left outside the folder.
-fn java(server: Server, heap: &str, main: &str, settings: &Path) -> Result<Server> {
-    let jars = crate::kafka_jars();
+/// What all Java servers share: class path, heap, log settings, and no file left outside the folder.
+fn java(server: Server, version: KafkaVersion, heap: &str, main: &str, settings: &Path) -> Result<Server> {
+    let jars = version.jars();
     if !jars.is_dir() {
         bail!("Kafka's jars are not in {}: run scripts/setup", jars.display());
     }
+    // Kafka 3 reads the first of them, Kafka 4 the second.
     let log4j = server.write(
         "log4j.properties",
         "log4j.rootLogger=INFO, file\n\
@@ -172,6 +182,16 @@ fn java(server: Server, heap: &str, main: &str, settings: &Path) -> Result<Serve
          log4j.logger.org.apache.zookeeper=WARN\n\
          log4j.logger.org.apache.kafka.common.config=WARN\n\
          log4j.logger.kafka.server.KafkaConfig=WARN\n",
+    )?;
+    let log4j2 = server.write(
+        "log4j2.properties",
+        "rootLogger=INFO, console\n\
+         appender.console.type=Console\n\
+         appender.console.name=console\n\
+         appender.console.layout.type=PatternLayout\n\
+         appender.console.layout.pattern=[%d] %p %m (%c)%n\n\
+         logger.config.name=org.apache.kafka.common.config\n\
+         logger.config.level=WARN\n",
     )?;
     let scratch = server.folder.join("tmp");
     fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
@@ -183,6 +203,7 @@ fn java(server: Server, heap: &str, main: &str, settings: &Path) -> Result<Serve
         "-Djava.awt.headless=true".to_owned(),
         format!("-Djava.io.tmpdir={}", scratch.display()),
         format!("-Dlog4j.configuration=file:{}", log4j.display()),
+        format!("-Dlog4j2.configurationFile={}", log4j2.display()),
         "-cp".to_owned(),
         format!("{}/*", jars.display()),
         main.to_owned(),

@@ -1,24 +1,30 @@
-//! ZooKeeper, Kafka and Redis started together, each on ports and in a folder of its own.
+//! Kafka, with ZooKeeper where it needs it, and Redis started together, each on ports and in a folder of its own.
 
-use anyhow::{Context, Result, bail, ensure};
-use redis::Connection;
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
+use crate::Proxy;
 use crate::client;
 use crate::ports::free_port;
 use crate::process::Lifetime;
-use crate::servers::{Server, kafka, redis as redis_server, zookeeper};
+use crate::redis_servers::{RedisLayout, RedisServers};
+use crate::secure::Secured;
+use crate::servers::kafka::{Agreement, KafkaVersion, Outside};
+use crate::servers::{Server, kafka, kraft, zookeeper};
 use crate::wait_until;
 
 /// Longer than a broker's ZooKeeper session, after which its registration is gone.
 const UNREGISTERED_WITHIN: Duration = Duration::from_secs(30);
+const DELETION: Duration = Duration::from_secs(120);
 
 /// What to start, and where. The default is what a test wants: one broker, free ports, a temporary folder.
 #[derive(Debug, Clone)]
 pub struct StackOptions {
+    /// Kafka with ZooKeeper or without.
+    pub kafka: KafkaVersion,
     /// Kafka brokers; internal and default replication is this, at most 3.
     pub brokers: usize,
     /// Heap of each broker, as Java's `-Xmx` takes it: `512m`, `1g`.
@@ -29,22 +35,39 @@ pub struct StackOptions {
     pub folder: Option<PathBuf>,
     /// Ports to listen on; none: free ones.
     pub ports: Option<Ports>,
+    /// How Redis is run.
+    pub redis: RedisLayout,
+    /// Kafka and Redis also listen where TLS and a login are wanted, of a user with these rights in Redis, as in a
+    /// rule of its ACL. For one broker with ZooKeeper and one Redis.
+    pub secured: Option<&'static str>,
+    /// Before each broker is a [`Proxy`] for the programs under test. With ZooKeeper.
+    pub proxied: bool,
 }
 
 impl Default for StackOptions {
     fn default() -> StackOptions {
-        StackOptions { brokers: 1, kafka_heap: "512m".into(), partitions: 4, folder: None, ports: None }
+        StackOptions {
+            kafka: KafkaVersion::default(),
+            brokers: 1,
+            kafka_heap: "512m".into(),
+            partitions: 4,
+            folder: None,
+            ports: None,
+            redis: RedisLayout::Alone,
+            secured: None,
+            proxied: false,
+        }
     }
 }
 
 /// Where a stack listens on 127.0.0.1.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Ports {
-    /// ZooKeeper's client port.
+    /// ZooKeeper's client port; left free by a Kafka without it.
     pub zookeeper: u16,
     /// One port a broker.
     pub kafka: Vec<u16>,
-    /// Redis.
+    /// Redis; the others of its layout take free ones.
     pub redis: u16,
 }
 
@@ -67,9 +90,12 @@ impl Ports {
 /// Every method takes `&self`, so that one thread may kill what others are using.
 #[derive(Debug)]
 pub struct Stack {
-    zookeeper: Server,
+    zookeeper: Option<Server>,
     brokers: Vec<Server>,
-    redis: Server,
+    /// One a broker, or none.
+    proxies: Vec<Proxy>,
+    pub(crate) redis: RedisServers,
+    secured: Option<Secured>,
     // After the servers: dropped, and so removed, when they no longer write there.
     folder: Folder,
 }
@@ -111,43 +137,71 @@ impl Stack {
         ensure!(ports.kafka.len() == options.brokers, "{} brokers need as many ports", options.brokers);
         let folder = Folder::new(options.folder.as_deref())?;
         let path = folder.path();
-        let broker =
-            |(index, &port)| kafka::broker(path, index + 1, port, ports.zookeeper, lifetime, &options);
+        let can_be_secured = options.brokers == 1 && options.kafka == KafkaVersion::ZooKeeper39;
+        ensure!(options.secured.is_none() || can_be_secured, "only one broker with ZooKeeper can be secured");
+        let secured = options.secured.map(|rights| Secured::make(path, rights)).transpose()?;
+        let (zookeeper, agreement) = match options.kafka {
+            KafkaVersion::ZooKeeper39 => {
+                let zookeeper = zookeeper::server(path, ports.zookeeper, lifetime)?;
+                (Some(zookeeper), Agreement::ZooKeeper(ports.zookeeper))
+            }
+            KafkaVersion::KRaft4 => (None, Agreement::Controllers(kraft::controllers(options.brokers)?)),
+        };
+        ensure!(!options.proxied || zookeeper.is_some(), "proxies are for brokers with ZooKeeper");
+        let inner = (0..options.brokers).map(|_| free_port()).collect::<Result<Vec<_>>>()?;
+        let proxied = inner.iter().filter(|_| options.proxied);
+        let proxies = proxied.map(|&port| Proxy::start(port)).collect::<Result<Vec<_>>>()?;
+        let broker = |(index, &port): (usize, &u16)| {
+            let outside = match (&secured, proxies.get(index)) {
+                (Some(secured), _) => Outside::Secured(secured),
+                (None, Some(proxy)) => Outside::Proxied(proxy, inner[index]),
+                (None, None) => Outside::Plain,
+            };
+            kafka::broker(path, index + 1, port, &agreement, lifetime, &options, outside)
+        };
         Ok(Stack {
-            zookeeper: zookeeper::server(path, ports.zookeeper, lifetime)?,
+            zookeeper,
             brokers: ports.kafka.iter().enumerate().map(broker).collect::<Result<_>>()?,
-            redis: redis_server::server(path, ports.redis, lifetime)?,
+            redis: RedisServers::describe(options.redis, path, ports.redis, lifetime, secured.as_ref())?,
+            proxies,
+            secured,
             folder,
         })
     }
 
     fn start_all(&self) -> Result<()> {
-        self.zookeeper.spawn()?;
         self.redis.spawn()?;
-        self.zookeeper.ready(|| zookeeper::answers(self.zookeeper.port))?;
+        self.start_zookeeper()?;
         self.start_kafka()?;
-        self.redis.ready(|| redis_server::answers(self.redis.port))
+        if let Some(secured) = &self.secured {
+            secured.make_user(&self.bootstrap())?;
+        }
+        self.redis.ready()
+    }
+
+    /// How to reach secured servers, where there are.
+    pub fn secured(&self) -> Option<&Secured> {
+        self.secured.as_ref()
     }
 
     /// Addresses of all brokers, as `--brokers` takes them.
     pub fn bootstrap(&self) -> String {
-        let addresses: Vec<String> = self.brokers.iter().map(|b| format!("127.0.0.1:{}", b.port)).collect();
-        addresses.join(",")
+        addresses(self.brokers.iter().map(|broker| broker.port))
     }
 
-    /// `redis://127.0.0.1:PORT`.
-    pub fn redis_url(&self) -> String {
-        redis_server::url(self.redis.port)
+    /// The proxies before the brokers, where there are, in the same order.
+    pub fn proxies(&self) -> &[Proxy] {
+        &self.proxies
     }
 
-    /// Port of Redis.
-    pub fn redis_port(&self) -> u16 {
-        self.redis.port
+    /// Addresses of all brokers behind their proxies, as `--brokers` takes them.
+    pub fn proxied_bootstrap(&self) -> String {
+        addresses(self.proxies.iter().map(Proxy::port))
     }
 
-    /// Port of ZooKeeper.
-    pub fn zookeeper_port(&self) -> u16 {
-        self.zookeeper.port
+    /// Port of ZooKeeper, where there is.
+    pub fn zookeeper_port(&self) -> Option<u16> {
+        self.zookeeper.as_ref().map(|zookeeper| zookeeper.port)
     }
 
     /// Folder of the stack; a test may keep its own files there, in folders of other names.
@@ -160,7 +214,17 @@ impl Stack {
         self.brokers[0].log()
     }
 
-    /// Process ids by server name (`zookeeper`, `kafka-1`, `redis`), of those that run.
+    /// Waits until no broker is busy any more with the files of topics that were deleted.
+    ///
+    /// # Errors
+    /// When one still is after two minutes.
+    pub fn await_deletions(&self) -> Result<()> {
+        wait_until("the files of deleted topics to be gone", DELETION, || {
+            !self.brokers.iter().any(kafka::deletes)
+        })
+    }
+
+    /// Process ids by server name (`zookeeper`, `kafka-1`, `redis`, `redis-2`, `sentinel-1`), of those that run.
     pub fn pids(&self) -> Vec<(String, u32)> {
         self.servers().filter_map(|server| Some((server.name.clone(), server.pid()?))).collect()
     }
@@ -178,10 +242,39 @@ impl Stack {
     /// # Errors
     /// When there is no such broker or the operating system refuses.
     pub fn kill_broker(&self, index: usize) -> Result<()> {
-        match self.brokers.get(index) {
-            Some(broker) => broker.kill(),
-            None => bail!("no broker {index}: there are {}", self.brokers.len()),
-        }
+        self.broker(index)?.kill()
+    }
+
+    /// Asks one broker, counted from 0, to end, and waits for it: it hands its partitions over first.
+    ///
+    /// # Errors
+    /// When there is no such broker or it does not end within a minute.
+    pub fn stop_broker(&self, index: usize) -> Result<()> {
+        self.broker(index)?.stop()
+    }
+
+    fn broker(&self, index: usize) -> Result<&Server> {
+        self.brokers
+            .get(index)
+            .with_context(|| format!("no broker {index}: there are {}", self.brokers.len()))
+    }
+
+    /// Kills ZooKeeper with SIGKILL.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn kill_zookeeper(&self) -> Result<()> {
+        self.zookeeper.as_ref().map_or(Ok(()), Server::kill)
+    }
+
+    /// Starts ZooKeeper with what it knew, if it does not run.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub fn start_zookeeper(&self) -> Result<()> {
+        let Some(zookeeper) = &self.zookeeper else { return Ok(()) };
+        zookeeper.spawn()?;
+        zookeeper.ready(|| zookeeper::answers(zookeeper.port))
     }
 
     /// Asks every broker to end and waits for it.
@@ -194,16 +287,21 @@ impl Stack {
 
     /// Starts the brokers that do not run, with the same ports and data, and returns when all are known to
     /// each other and every partition has a leader. After a kill this takes some 10 s: the killed broker's
-    /// ZooKeeper session has to time out first.
+    /// session has to time out first, with ZooKeeper or, which the broker itself waits for, with the controllers.
     ///
     /// # Errors
     /// When one does not answer in time; with the end of its log.
     pub fn start_kafka(&self) -> Result<()> {
         for (index, broker) in self.brokers.iter().enumerate().filter(|(_, broker)| !broker.is_running()) {
-            let what = format!("ZooKeeper to forget the killed {}", broker.name);
-            wait_until(&what, UNREGISTERED_WITHIN, || {
-                !zookeeper::knows_broker(self.zookeeper.port, index + 1)
-            })?;
+            match &self.zookeeper {
+                Some(zookeeper) => {
+                    let what = format!("ZooKeeper to forget the killed {}", broker.name);
+                    wait_until(&what, UNREGISTERED_WITHIN, || {
+                        !zookeeper::knows_broker(zookeeper.port, index + 1)
+                    })?;
+                }
+                None => kraft::format(broker)?,
+            }
             broker.spawn()?;
         }
         let probe = client::probe(&self.bootstrap())?;
@@ -215,47 +313,15 @@ impl Stack {
         Ok(())
     }
 
-    /// Kills Redis with SIGKILL.
-    ///
-    /// # Errors
-    /// When the operating system refuses.
-    pub fn kill_redis(&self) -> Result<()> {
-        self.redis.kill()
-    }
-
-    /// Asks Redis to end and waits for it.
-    ///
-    /// # Errors
-    /// When it does not end within a minute.
-    pub fn stop_redis(&self) -> Result<()> {
-        self.redis.stop()
-    }
-
-    /// Starts Redis on the same port, with what it last saved or with nothing.
-    ///
-    /// # Errors
-    /// When it runs already or does not answer in time.
-    pub fn start_redis(&self, keep_data: bool) -> Result<()> {
-        ensure!(!self.redis.is_running(), "Redis runs already: stop or kill it first");
-        if !keep_data {
-            redis_server::empty(&self.redis)?;
-        }
-        self.redis.spawn()?;
-        self.redis.ready(|| redis_server::answers(self.redis.port))
-    }
-
-    /// A connection to Redis with deadlines on every exchange.
-    ///
-    /// # Errors
-    /// When Redis cannot be reached.
-    pub fn redis(&self) -> Result<Connection> {
-        redis_server::connect(self.redis.port)
-    }
-
     fn servers(&self) -> impl Iterator<Item = &Server> {
         // Kafka before ZooKeeper, which it needs to leave in order.
-        self.brokers.iter().chain([&self.zookeeper, &self.redis])
+        self.brokers.iter().chain(&self.zookeeper).chain(self.redis.all())
     }
+}
+
+/// Ports of this machine, as the programs' flags take several addresses.
+pub(crate) fn addresses(ports: impl Iterator<Item = u16>) -> String {
+    ports.map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
 }
 
 impl Drop for Stack {

@@ -1,20 +1,31 @@
 //! Three brokers replicate, so that one may die; and a stack that cannot start says why.
 
-use harness::{Ports, Stack, StackOptions};
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use harness::{KafkaVersion, Ports, Stack, StackOptions};
 use std::net::{Ipv4Addr, TcpListener};
 
 #[test]
 fn three_brokers_lose_one_and_go_on() {
-    let stack =
-        Stack::start(StackOptions { brokers: 3, kafka_heap: "256m".into(), ..StackOptions::default() })
-            .unwrap();
+    three_brokers(KafkaVersion::ZooKeeper39);
+}
+
+#[test]
+fn three_brokers_that_are_controllers_do_too() {
+    three_brokers(KafkaVersion::KRaft4);
+}
+
+fn three_brokers(kafka: KafkaVersion) {
+    let options = StackOptions { kafka, brokers: 3, kafka_heap: "256m".into(), ..StackOptions::default() };
+    let stack = Stack::start(options).unwrap();
+    let servers = stack.pids().len();
     assert_eq!(stack.bootstrap().split(',').count(), 3);
     stack.create_topic("logs", 3).unwrap();
     stack.produce("logs", None, None, (0..100).map(|n| n.to_string())).unwrap();
 
     stack.kill_broker(0).unwrap();
     assert!(stack.kill_broker(3).is_err());
-    assert_eq!(stack.pids().len(), 4);
+    assert_eq!(stack.pids().len(), servers - 1);
     stack.produce("logs", None, None, (100..200).map(|n| n.to_string())).unwrap();
     let mut numbers: Vec<usize> =
         stack.consume_all("logs").unwrap().iter().map(|r| r.text().parse().unwrap()).collect();
@@ -22,7 +33,7 @@ fn three_brokers_lose_one_and_go_on() {
     assert_eq!(numbers, (0..200).collect::<Vec<_>>());
 
     stack.start_kafka().unwrap();
-    assert_eq!(stack.pids().len(), 5);
+    assert_eq!(stack.pids().len(), servers);
     assert_eq!(stack.high_watermarks("logs").unwrap().iter().sum::<i64>(), 200);
 }
 

@@ -1,7 +1,9 @@
 //! The harness keeps its word: real servers answer, keep their data through a kill (Redis what it saved), and leave
 //! nothing behind.
 
-use harness::{Record, Stack, StackOptions};
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use harness::{KafkaVersion, Record, Stack, StackOptions};
 use redis::Commands;
 use std::path::Path;
 
@@ -11,7 +13,17 @@ fn texts(records: &[Record]) -> Vec<String> {
 
 #[test]
 fn servers_answer_and_keep_their_data_through_a_kill() {
-    let stack = Stack::start(StackOptions::default()).unwrap();
+    servers_answer(KafkaVersion::ZooKeeper39, 3);
+}
+
+#[test]
+fn without_zookeeper_they_do_too() {
+    servers_answer(KafkaVersion::KRaft4, 2);
+}
+
+fn servers_answer(kafka: KafkaVersion, servers: usize) {
+    let stack = Stack::start(StackOptions { kafka, ..StackOptions::default() }).unwrap();
+    assert_eq!(stack.zookeeper_port().is_some(), kafka == KafkaVersion::ZooKeeper39);
 
     // A topic has the partitions asked for, and making it again changes nothing.
     stack.create_topic("logs", 3).unwrap();
@@ -60,7 +72,7 @@ fn servers_answer_and_keep_their_data_through_a_kill() {
     // Dropped: no process and no file stays.
     let folder = stack.folder().to_owned();
     let pids = stack.pids();
-    assert_eq!(pids.len(), 3);
+    assert_eq!(pids.len(), servers);
     drop(stack);
     assert!(!folder.exists());
     for (name, pid) in pids {

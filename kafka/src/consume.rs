@@ -37,10 +37,22 @@ pub struct NoQueue {
     partition: i32,
 }
 
+/// So many times as many messages as are at hand are taken next.
+const GROWTH: usize = 15;
+
 /// What a client's configuration must hold for its [`DataQueue`] to see that a topic was made anew.
 pub fn watch_topics(config: &mut ClientConfig) {
     // `metadata` is the context of the one line that counts; few others have it.
     log::listen(config, "metadata");
+}
+
+/// How much is taken at once.
+#[derive(Debug, Clone, Copy)]
+pub struct AtMost {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of payloads; as far as those taken first tell the size of those that follow.
+    pub bytes: usize,
 }
 
 /// A queue of one worker's own, into which the queues of its partitions are forwarded.
@@ -49,6 +61,7 @@ pub struct DataQueue<C: ConsumerContext + 'static> {
     /// The client's log.
     log: NonNull<sys::rd_kafka_queue_t>,
     slots: Vec<*mut sys::rd_kafka_message_t>,
+    at_most: AtMost,
     // Last: the client must outlive its queue.
     consumer: Arc<BaseConsumer<C>>,
 }
@@ -59,8 +72,8 @@ pub struct DataQueue<C: ConsumerContext + 'static> {
 unsafe impl<C: ConsumerContext + 'static> Send for DataQueue<C> where Arc<BaseConsumer<C>>: Send {}
 
 impl<C: ConsumerContext + 'static> DataQueue<C> {
-    /// An empty queue that gives up to `batch_size` messages a call.
-    pub fn new(consumer: Arc<BaseConsumer<C>>, batch_size: usize) -> DataQueue<C> {
+    /// An empty queue that gives up to `at_most` a call, and always a message.
+    pub fn new(consumer: Arc<BaseConsumer<C>>, at_most: AtMost) -> DataQueue<C> {
         // SAFETY: the client is alive, it is held by `consumer`; its log may go to any queue of its own, and does so
         // until the queue is destroyed (see `drop`).
         let (queue, log) = unsafe {
@@ -71,7 +84,7 @@ impl<C: ConsumerContext + 'static> DataQueue<C> {
         };
         let [queue, log] =
             [queue, log].map(|queue| NonNull::new(queue).expect("rd_kafka_queue_new allocates or aborts"));
-        DataQueue { queue, log, slots: Vec::with_capacity(batch_size), consumer }
+        DataQueue { queue, log, slots: Vec::with_capacity(at_most.messages), at_most, consumer }
     }
 
     /// Sends a partition's messages to this queue from now on.
@@ -106,14 +119,22 @@ impl<C: ConsumerContext + 'static> DataQueue<C> {
         Ok(())
     }
 
-    /// Waits up to `timeout` for a first message, then takes all that are there, up to the batch size.
+    /// Waits up to `timeout` for a first message, then takes all that are there, up to the limits.
     ///
     /// Partitions come in runs; within a partition offsets ascend. An empty batch means that time ran out.
     pub fn consume(&mut self, timeout: Duration) -> Batch<'_> {
         // librdkafka waits until the *whole* array is full or time is out; so one message is waited for, and
-        // the rest taken without waiting.
-        if self.take(1, timeout) == 1 {
-            self.take(self.slots.capacity() - 1, Duration::ZERO);
+        // the rest taken without waiting: ever more, as long as their bytes fit.
+        let (mut asked, mut bytes) = (1, self.take(1, timeout));
+        while self.slots.len() == asked {
+            let mean = (bytes / asked).max(1);
+            let room = (self.at_most.bytes.saturating_sub(bytes) / mean).min(self.at_most.messages - asked);
+            let more = room.min(asked * GROWTH);
+            if more == 0 {
+                break;
+            }
+            bytes += self.take(more, Duration::ZERO);
+            asked += more;
         }
         let topic_made_anew = self.read_log();
         Batch { slots: &mut self.slots, topic_made_anew }
@@ -133,12 +154,13 @@ impl<C: ConsumerContext + 'static> DataQueue<C> {
         made_anew
     }
 
+    /// Takes up to `at_most` more; gives their bytes.
     fn take(&mut self, at_most: usize, timeout: Duration) -> usize {
         let filled = self.slots.len();
         let at_most = at_most.min(self.slots.capacity() - filled);
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: `slots` has room for `at_most` pointers behind `filled`; librdkafka writes that many at the
-        // most and returns how many it wrote (or -1, and wrote none); each is a message that we must destroy,
+        // most and returns how many it wrote (or -1, and wrote none); each is a living message that we must destroy,
         // which `Batch` does.
         unsafe {
             let taken = sys::rd_kafka_consume_batch_queue(
@@ -149,7 +171,7 @@ impl<C: ConsumerContext + 'static> DataQueue<C> {
             );
             let taken = usize::try_from(taken).unwrap_or(0);
             self.slots.set_len(filled + taken);
-            taken
+            self.slots[filled..].iter().map(|&message| (*message).len).sum()
         }
     }
 

@@ -3,6 +3,7 @@
 use clap::Args;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
+use std::fmt::{self, Debug, Formatter};
 
 /// A broker that has just started may say for a moment that a topic does not exist (it learns of topics from the
 /// controller). librdkafka then fails everything that is queued for it, unless it came to know the topic less
@@ -36,10 +37,34 @@ pub struct KafkaOptions {
     #[arg(long, env = "KAFKA_TOPIC", default_value = "logs")]
     pub topic: String,
 
-    /// Any librdkafka property, over the defaults: --kafka socket.keepalive.enable=true (repeatable)
+    /// File of librdkafka properties, KEY=VALUE a line, for all that is secret: sasl.password=…
+    #[arg(long = "kafka-config", env = "KAFKA_CONFIG", value_name = "FILE", value_parser = read_properties)]
+    pub config_file: Option<Properties>,
+
+    /// Any librdkafka property, over the defaults and the file: --kafka socket.keepalive.enable=true (repeatable)
     #[arg(long = "kafka", value_name = "KEY=VALUE", value_parser = parse_property)]
     pub properties: Vec<(String, String)>,
 }
+
+/// Properties read from a file; they may be secret, so that nothing shows them.
+#[derive(Clone, Default)]
+pub struct Properties(Vec<(String, String)>);
+
+impl Debug for Properties {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(key, _)| key)).finish()
+    }
+}
+
+/// Properties that are secret, or say where a secret is in a way that everyone may not see.
+const SECRET: [&str; 6] = [
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.config",
+    "sasl.password",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.password",
+];
 
 impl KafkaOptions {
     /// A client configuration: `defaults` first, then what the user set over them.
@@ -49,7 +74,7 @@ impl KafkaOptions {
         for &(key, value) in TOPIC_GRACE.iter().chain(defaults) {
             config.set(key, value);
         }
-        for (key, value) in &self.properties {
+        for (key, value) in self.set_by_user() {
             config.set(key, value);
         }
         config
@@ -64,6 +89,12 @@ impl KafkaOptions {
         if self.brokers.split(',').all(|broker| broker.trim().is_empty()) {
             return Err("--brokers names no broker: give host:port".to_owned());
         }
+        if let Some((key, _)) = self.properties.iter().find(|(key, _)| SECRET.contains(&key.as_str())) {
+            return Err(format!(
+                "--kafka {key}=… shows a secret to everyone who may list processes: put that line into a file, and \
+                 name it with --kafka-config"
+            ));
+        }
         let brokers = Reserved { key: "bootstrap.servers", allowed: &[], reason: "use --brokers" };
         for &Reserved { key, allowed, reason } in reserved.iter().chain([&brokers]) {
             if let Some(value) = self.property(key).filter(|value| !allowed.contains(value)) {
@@ -75,7 +106,13 @@ impl KafkaOptions {
 
     /// The user's own value of a librdkafka property, if set.
     pub fn property(&self, key: &str) -> Option<&str> {
-        self.properties.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
+        self.set_by_user().filter(|(k, _)| *k == key).last().map(|(_, value)| value)
+    }
+
+    /// What the user set, the last word on a property last.
+    fn set_by_user(&self) -> impl Iterator<Item = (&str, &str)> {
+        let file = self.config_file.iter().flat_map(|file| &file.0);
+        file.chain(&self.properties).map(|(key, value)| (key.as_str(), value.as_str()))
     }
 }
 
@@ -93,6 +130,9 @@ pub struct Reserved {
 /// In one line, what librdkafka has against a configuration.
 pub fn refused(error: &KafkaError) -> String {
     match error {
+        KafkaError::ClientConfig(_, reason, key, _) if SECRET.contains(&key.as_str()) => {
+            format!("--kafka-config {key}: {reason}")
+        }
         KafkaError::ClientConfig(_, reason, key, value) => format!("--kafka {key}={value}: {reason}"),
         KafkaError::ClientCreation(reason) => format!("librdkafka refuses this configuration: {reason}"),
         other => format!("librdkafka refuses this configuration: {other}"),
@@ -106,12 +146,23 @@ pub fn in_short(complaint: &str) -> &str {
     complaint.split_once(" (after ").map_or(complaint, |(start, _)| start)
 }
 
+/// As Kafka's own tools read such files: a property a line, `#` begins a comment, blank lines are nothing.
+fn read_properties(path: &str) -> Result<Properties, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let lines = (1..).zip(text.lines().map(str::trim));
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    // Not with the line itself: it may be secret.
+    let property =
+        |(number, line)| parse_property(line).map_err(|_| format!("line {number} is not KEY=VALUE"));
+    lines.map(property).collect::<Result<_, _>>().map(Properties)
+}
+
 fn parse_property(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
             let key = key.trim();
             let key = OTHER_NAMES.iter().find(|(other, _)| *other == key).map_or(key, |(_, ours)| ours);
-            Ok((key.to_owned(), value.to_owned()))
+            Ok((key.to_owned(), value.trim().to_owned()))
         }
         _ => Err(format!("expected KEY=VALUE such as linger.ms=5, not '{text}'")),
     }
@@ -123,7 +174,12 @@ mod tests {
 
     fn options(properties: &[&str]) -> KafkaOptions {
         let properties = properties.iter().map(|text| parse_property(text).expect("KEY=VALUE")).collect();
-        KafkaOptions { brokers: "here:9092".to_owned(), topic: "logs".to_owned(), properties }
+        KafkaOptions {
+            brokers: "here:9092".to_owned(),
+            topic: "logs".to_owned(),
+            config_file: None,
+            properties,
+        }
     }
 
     #[test]
@@ -143,6 +199,38 @@ mod tests {
         assert_eq!(check("request.required.acks=1"), check("acks=1"));
         assert!(check("bootstrap.servers=x").is_err_and(|error| error.contains("use --brokers")));
         assert!(check("no.such.property=1").is_err_and(|error| error.contains("no.such.property=1: ")));
+    }
+
+    #[test]
+    fn secrets_come_from_a_file_and_are_shown_nowhere() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("client.properties");
+        std::fs::write(&path, "# ours\n\nsasl.password = hunter=2 \nacks=1\n").unwrap();
+        let file = read_properties(path.to_str().unwrap()).unwrap();
+        let options = KafkaOptions { config_file: Some(file), ..options(&["acks=all"]) };
+        let config = options.client_config(&[]);
+        assert_eq!((config.get("sasl.password"), config.get("acks")), (Some("hunter=2"), Some("all")));
+        assert_eq!(
+            (options.property("sasl.password"), options.property("acks")),
+            (Some("hunter=2"), Some("all"))
+        );
+        assert!(!format!("{options:?}").contains("hunter"));
+        let refused = super::refused(&KafkaError::ClientConfig(
+            rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_INVALID,
+            "no".to_owned(),
+            "sasl.password".to_owned(),
+            "hunter=2".to_owned(),
+        ));
+        assert_eq!(refused, "--kafka-config sasl.password: no");
+
+        std::fs::write(&path, "acks=1\nhunter2\n").unwrap();
+        assert_eq!(read_properties(path.to_str().unwrap()).unwrap_err(), "line 2 is not KEY=VALUE");
+    }
+
+    #[test]
+    fn a_secret_on_the_command_line_is_refused() {
+        let refused = options(&["sasl.password=hunter2"]).check(&[]).unwrap_err();
+        assert!(refused.contains("--kafka-config") && !refused.contains("hunter2"), "{refused}");
     }
 
     #[test]

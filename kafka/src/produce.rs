@@ -10,13 +10,12 @@
 #![allow(unsafe_code)]
 
 use crate::log;
-use crate::sticky::{self, Sticky};
+use crate::sticky::{self, Sticky, UNASSIGNED};
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer, PurgeConfig};
 use std::ffi::{CStr, CString, c_void};
-use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::time::{Duration, Instant};
 
@@ -101,9 +100,6 @@ impl Deliveries<'_> {
         self.messages.get(index).map(|&message| unsafe { &*message })
     }
 }
-
-/// RD_KAFKA_PARTITION_UA: the partitioner decides.
-const UNASSIGNED: i32 = -1;
 
 /// So long messages without a key go to the same partition: as librdkafka does it.
 const STICK: Duration = Duration::from_millis(10);
@@ -214,19 +210,27 @@ impl BatchProducer {
             self.stuck_since = Instant::now();
             sticky.renew();
         }
+        // SAFETY: the topic belongs to the living client, and the slots hold messages whose payloads and keys `records`
+        // lend until this call returns.
+        let produce = |slots: &mut [_], partition| unsafe { produce(self.topic, slots, partition) };
+        let (mut tried, mut accepted, mut partition) = (0, 0, UNASSIGNED);
         let keyed = self.slots.iter().any(|slot| !slot.key.is_null());
-        let accepted = match self.sticky.as_deref() {
-            Some(_) if !keyed && self.slots.len() > 1 => {
-                let first = self.produce(0..1, UNASSIGNED);
-                if RDKafkaErrorCode::from(self.slots[0].err) == RDKafkaErrorCode::QueueFull {
+        if let Some(sticky) = self.sticky.as_deref().filter(|_| !keyed) {
+            // One that is refused for good (too large, say) may not have had its partition chosen.
+            while tried < self.slots.len() && accepted == 0 {
+                sticky.ask();
+                accepted = produce(&mut self.slots[tried..=tried], UNASSIGNED);
+                tried += 1;
+                if RDKafkaErrorCode::from(self.slots[tried - 1].err) == RDKafkaErrorCode::QueueFull {
                     // By now there may be room again, but the others must not overtake this one.
-                    return Sent::default();
+                    break;
                 }
-                let partition = self.sticky.as_deref().map_or(UNASSIGNED, Sticky::partition);
-                first + self.produce(1..self.slots.len(), partition)
             }
-            _ => self.produce(0..self.slots.len(), UNASSIGNED),
-        };
+            partition = sticky.partition();
+        }
+        if tried == 0 || accepted > 0 {
+            accepted += produce(&mut self.slots[tried..], partition);
+        }
         let mut sent = Sent { taken: self.slots.len(), refused: Vec::new() };
         if accepted == self.slots.len() {
             return sent;
@@ -243,25 +247,6 @@ impl BatchProducer {
             }
         }
         sent
-    }
-
-    /// Hands some of the slots to librdkafka; gives the number that it accepted.
-    fn produce(&mut self, slots: Range<usize>, partition: i32) -> usize {
-        let slots = &mut self.slots[slots];
-        let count = i32::try_from(slots.len()).expect("a batch has fewer than 2^31 records");
-        // SAFETY: `slots` holds `count` messages whose payloads and keys the caller of `send` lends until that
-        // returns; RD_KAFKA_MSG_F_COPY makes librdkafka copy both, so it never writes to or frees them, and keeps no
-        // pointer. The topic belongs to the living client.
-        let accepted = unsafe {
-            sys::rd_kafka_produce_batch(
-                self.topic.as_ptr(),
-                partition,
-                sys::RD_KAFKA_MSG_F_COPY,
-                slots.as_mut_ptr(),
-                count,
-            )
-        };
-        usize::try_from(accepted).unwrap_or(0)
     }
 
     /// Waits up to `timeout` for an event, then serves all that are there. Times below a millisecond count as
@@ -307,6 +292,25 @@ impl BatchProducer {
             }
         }
     }
+}
+
+/// Hands messages to librdkafka; gives the number that it accepted.
+///
+/// # Safety
+/// The topic's client lives, and every payload and key can be read as long as this call lasts.
+unsafe fn produce(
+    topic: NonNull<sys::rd_kafka_topic_t>,
+    slots: &mut [sys::rd_kafka_message_t],
+    partition: i32,
+) -> usize {
+    let count = i32::try_from(slots.len()).expect("a batch has fewer than 2^31 records");
+    // SAFETY: `slots` holds `count` messages, which the caller vouches for; RD_KAFKA_MSG_F_COPY makes librdkafka copy
+    // their bytes, so it never writes to or frees them, and keeps no pointer.
+    let accepted = unsafe {
+        let messages = slots.as_mut_ptr();
+        sys::rd_kafka_produce_batch(topic.as_ptr(), partition, sys::RD_KAFKA_MSG_F_COPY, messages, count)
+    };
+    usize::try_from(accepted).unwrap_or(0)
 }
 
 /// True for `Idempotent producer state change WaitPID -> Assigned`.

@@ -10,18 +10,27 @@ use std::ffi::c_void;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
+/// RD_KAFKA_PARTITION_UA: the partitioner decides, for each message.
+pub(crate) const UNASSIGNED: i32 = -1;
+
 /// The partition that messages without a key go to at present.
 #[derive(Debug)]
 pub(crate) struct Sticky {
     partition: AtomicI32,
     renew: AtomicBool,
+    /// Whether the partition was chosen since [`ask`](Sticky::ask).
+    chosen: AtomicBool,
 }
 
 impl Sticky {
     /// Begins anywhere, so that many producers don't all begin with the same one.
     pub(crate) fn new() -> Sticky {
         let start = RandomState::new().hash_one(()) % 1_000_000;
-        Sticky { partition: AtomicI32::new(start as i32), renew: AtomicBool::new(true) }
+        Sticky {
+            partition: AtomicI32::new(start as i32),
+            renew: AtomicBool::new(true),
+            chosen: AtomicBool::new(false),
+        }
     }
 
     /// The next message that is asked for goes to another partition.
@@ -29,14 +38,22 @@ impl Sticky {
         self.renew.store(true, Ordering::Relaxed);
     }
 
-    /// Where the message went that was asked for last.
+    /// A message is about to be asked for.
+    pub(crate) fn ask(&self) {
+        self.chosen.store(false, Ordering::Relaxed);
+    }
+
+    /// Where the message went that was asked for; unassigned if none was, because the client refused it before, or does
+    /// not know the topic's partitions yet.
     pub(crate) fn partition(&self) -> i32 {
-        self.partition.load(Ordering::Relaxed)
+        let chosen = self.chosen.load(Ordering::Relaxed);
+        if chosen { self.partition.load(Ordering::Relaxed) } else { UNASSIGNED }
     }
 
     /// One of `count` partitions: the same as before, if it may be and has a leader, else the next that has one.
     fn choose(&self, count: i32, has_leader: impl Fn(i32) -> bool) -> i32 {
-        let before = self.partition();
+        let before = self.partition.load(Ordering::Relaxed);
+        self.chosen.store(true, Ordering::Relaxed);
         if !self.renew.swap(false, Ordering::Relaxed) && before < count && has_leader(before) {
             return before;
         }
@@ -79,8 +96,12 @@ mod tests {
     #[test]
     fn it_stays_until_it_is_to_go_on() {
         let sticky = Sticky::new();
+        assert_eq!(sticky.partition(), UNASSIGNED, "nothing that may not exist");
         let first = sticky.choose(4, |_| true);
         assert!((0..4).contains(&first));
+        assert_eq!([sticky.choose(4, |_| true), sticky.partition()], [first; 2]);
+        sticky.ask();
+        assert_eq!(sticky.partition(), UNASSIGNED, "not before one was chosen");
         assert_eq!([sticky.choose(4, |_| true), sticky.partition()], [first; 2]);
         let mut visited = vec![first];
         for _ in 1..4 {

@@ -1,10 +1,10 @@
-//! On real ZooKeeper and Kafka: what the report says is what the topic holds.
+//! On real Kafka, with ZooKeeper and without: what the report says is what the topic holds.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests may panic as tests do.
 
 use common::decode::{Event, decode};
 use common::report::ProducerReport;
-use harness::{Program, Record, Signal, Stack, StackOptions, wait_until};
+use harness::{KafkaVersion, Program, Record, Signal, Stack, StackOptions, wait_until};
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::RDKafkaRespErr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -78,7 +78,16 @@ fn assert_complete(report: &ProducerReport, records: &[Record]) {
 
 #[test]
 fn what_the_report_says_is_in_the_topic() {
-    let stack = Stack::start(StackOptions::default()).unwrap();
+    every_run_is_exact(KafkaVersion::ZooKeeper39);
+}
+
+#[test]
+fn what_the_report_says_is_in_the_topic_of_kafka_4() {
+    every_run_is_exact(KafkaVersion::KRaft4);
+}
+
+fn every_run_is_exact(kafka: KafkaVersion) {
+    let stack = Stack::start(StackOptions { kafka, ..StackOptions::default() }).unwrap();
     counts_are_exact_at_a_rate(&stack);
     as_fast_as_possible_over_all_partitions(&stack);
     a_key_keeps_a_service_in_one_partition(&stack);
@@ -171,16 +180,20 @@ fn files_are_shipped(stack: &Stack) {
 
 fn what_is_too_large_is_told_and_the_rest_arrives(stack: &Stack) {
     let file = stack.folder().join("large.log");
-    std::fs::write(&file, format!("first\n{}\nlast\n", "x".repeat(20_000))).unwrap();
+    // One stands first in its batch, where a partition is chosen for all of it.
+    let large = "x".repeat(20_000);
+    std::fs::write(&file, format!("{large}\nsmall\n{large}\nlast\n")).unwrap();
     let arguments = ["ship", file.to_str().unwrap(), "--kafka", "message.max.bytes=10000"];
     let mut run = Run::start(stack, "large", &arguments);
     assert_eq!(run.program.wait(MINUTE).unwrap().code(), Some(1));
     let report: ProducerReport = serde_json::from_slice(&std::fs::read(&run.report).unwrap()).unwrap();
-    assert_eq!((report.sent, report.acknowledged, report.failed), (3, 2, 1));
-    assert_eq!(report.unacknowledged, [(2, 2)]);
+    assert_eq!((report.sent, report.acknowledged, report.failed), (4, 2, 2));
+    // The gaps are those between the first and the last that were acknowledged.
+    assert_eq!((report.first_acknowledged_seq, report.last_acknowledged_seq), (Some(2), Some(4)));
+    assert_eq!(report.unacknowledged, [(3, 3)]);
     assert_eq!(run.in_topic(), 2);
     assert!(
-        run.program.stderr().contains("error: 1 of 3 events were not acknowledged"),
+        run.program.stderr().contains("error: 2 of 4 events were not acknowledged"),
         "{}",
         run.program.stderr()
     );
@@ -204,7 +217,16 @@ fn a_missing_topic_is_an_error_that_says_how_to_create_it(stack: &Stack) {
 
 #[test]
 fn a_broker_killed_and_restarted_costs_nothing_and_doubles_nothing() {
-    let stack = Stack::start(StackOptions::default()).unwrap();
+    a_broker_killed_and_restarted(KafkaVersion::ZooKeeper39);
+}
+
+#[test]
+fn a_broker_of_kafka_4_killed_and_restarted_costs_nothing_and_doubles_nothing() {
+    a_broker_killed_and_restarted(KafkaVersion::KRaft4);
+}
+
+fn a_broker_killed_and_restarted(kafka: KafkaVersion) {
+    let stack = Stack::start(StackOptions { kafka, ..StackOptions::default() }).unwrap();
     let mut run = Run::start(&stack, "logs", &["--rate", "10k", "--count", "200k"]);
     wait_until("events in the topic", MINUTE, || run.in_topic() > 10_000).unwrap();
     stack.kill_kafka().unwrap();

@@ -159,13 +159,12 @@ fn rate_in(output: &str) -> Option<f64> {
 }
 
 fn latencies(output: &str) -> Result<BTreeMap<Stage, Percentiles>> {
-    let stages = [("fetched", Stage::Fetched), ("redis", Stage::Redis), ("synced", Stage::Synced)];
-    let latency = |(name, stage): (&str, Stage)| {
-        let line = output.lines().find(|line| line.split_whitespace().next() == Some(name));
-        let percentiles = line.and_then(percentiles_in);
-        Ok((stage, percentiles.with_context(|| format!("no latency of '{name}' in '{}'", output.trim()))?))
+    let latency = |stage: Stage| {
+        let line = output.lines().find(|line| line.split_whitespace().next() == Some(stage.name()));
+        let missing = || format!("no latency of '{}' in '{}'", stage.name(), output.trim());
+        Ok((stage, line.and_then(percentiles_in).with_context(missing)?))
     };
-    stages.into_iter().map(latency).collect()
+    [Stage::Fetched, Stage::Redis, Stage::Synced].into_iter().map(latency).collect()
 }
 
 /// `fetched  n 8000000 p50 3.20 p90 4.10 p99 5.30 p99.9 6.00 max 9.10 ms`

@@ -11,7 +11,7 @@ use super::consumers::BOTH;
 use super::look::{Done, watch};
 use super::producers::{PRODUCE, watch_topic};
 use super::{Peer, Ran};
-use crate::sinks::in_sinks;
+use crate::sinks::{InSinks, in_sinks};
 
 /// `consumer`
 pub(super) const CONSUMER: Peer = Peer {
@@ -50,7 +50,7 @@ fn consume(arena: &Arena) -> Result<Ran> {
 }
 
 fn done(metrics: SocketAddr) -> Done {
-    let (file, redis) = in_sinks(metrics);
+    let InSinks { file, redis, .. } = in_sinks(metrics);
     Done { begun: file.max(redis), done: file.min(redis) }
 }
 

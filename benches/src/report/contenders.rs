@@ -1,11 +1,11 @@
 //! Other programs that did the same job beside Sluice.
 
-use super::numbers::{figure, rate, short_rate, times};
-use super::page::Page;
 use super::plot::{self, Bar};
-use super::table::{Table, escaped};
 use crate::results::{Contender, Limit, LimitJob, Outcome, Results};
 use common::units::{format_grouped, format_size};
+use figures::numbers::{figure, rate, short_rate, times};
+use figures::page::Page;
+use figures::table::{Table, escaped};
 
 /// Writes the sections, each if there was anyone in it.
 ///

@@ -1,11 +1,11 @@
-//! How throughput changes with the size of events, with partitions, with consumers.
+//! How throughput changes with the size of events, with partitions, with consumers and with their workers.
 
-use super::numbers::{figure, rate, short, trimmed};
-use super::page::Page;
 use super::plot::{self, Line, Side};
 use super::series::middle;
-use super::table::Table;
 use crate::results::{Results, Run, RunName};
+use figures::numbers::{figure, rate, short, trimmed};
+use figures::page::Page;
+use figures::table::Table;
 
 /// A curve: its runs, what they differ in, and how it is told.
 struct Kind {
@@ -27,7 +27,7 @@ struct Figure {
 
 const CPU: Figure = Figure { title: "CPU, µs an event, all processes", of: cpu };
 
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 4] = [
     Kind {
         name: RunName::BySize,
         heading: "By the size of events",
@@ -55,7 +55,21 @@ const KINDS: [Kind; 3] = [
         second: CPU,
         file: "by-consumers.svg",
     },
+    Kind {
+        name: RunName::ByWorkers,
+        heading: "By workers of one consumer",
+        setting: "workers",
+        value: |run| f64::from(run.setting.workers),
+        written: trimmed,
+        second: CPU,
+        file: "by-workers.svg",
+    },
 ];
+
+/// Whether runs of this name are of a curve.
+pub fn shows(name: RunName) -> bool {
+    KINDS.iter().any(|kind| kind.name == name)
+}
 
 /// Writes a section for each curve that was measured.
 ///
@@ -91,10 +105,7 @@ fn curve(page: &mut Page, kind: &Kind, runs: &[&Run]) -> anyhow::Result<()> {
         Side { title: "events/s", label: short, line: line(kind, runs, |run| run.events_per_second) },
         Side { title: kind.second.title, label: short, line: line(kind, runs, kind.second.of) },
     ];
-    let of = match kind.name {
-        RunName::ByConsumers => "from a backlog",
-        _ => "end to end",
-    };
+    let of = if kind.name.is_from_backlog() { "from a backlog" } else { "end to end" };
     let svg = plot::curves((kind.heading, of), (kind.setting, kind.written), &sides)?;
     page.plot(kind.file, &format!("Throughput {}, {of}", kind.heading.to_lowercase()), svg);
     Ok(())

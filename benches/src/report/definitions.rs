@@ -1,9 +1,10 @@
 //! What each figure means, at the end of the report.
 
-use super::numbers::time;
-use super::page::Page;
+use super::curves;
 use super::plot::BOUND_MS;
 use crate::results::{Results, RunName};
+use figures::numbers::time;
+use figures::page::Page;
 
 /// Writes the section: only of figures that the report has.
 pub fn write(page: &mut Page, results: &Results) {
@@ -18,7 +19,8 @@ pub fn write(page: &mut Page, results: &Results) {
         (
             !results.runs.is_empty(),
             "**events/s**: unique events, verified and durable in both sinks, divided by the time from the \
-             first one due to the last one durable in both; from a backlog, from the consumer's start.",
+             first one due to the last one durable in both; from a backlog, from the consumer's start; with \
+             several consumers or workers, from when the group had dealt out the partitions for the last time.",
         ),
         (
             !results.runs.is_empty(),
@@ -42,9 +44,19 @@ pub fn write(page: &mut Page, results: &Results) {
         ),
         (has(RunName::Spike), &bound),
         (
-            has(RunName::BySize) || has(RunName::ByPartitions) || has(RunName::ByConsumers),
+            results.runs.iter().any(|run| curves::shows(run.name)),
             "**MB/s**: 10⁶ bytes of events a second. A curve goes through the middle one of the runs at \
              each value.",
+        ),
+        (
+            has(RunName::BySize),
+            "**By the size of events**: 165 bytes is the smallest on average with what tells it from all others, \
+             by which it is verified; larger ones have more text in their message.",
+        ),
+        (
+            !results.runs.is_empty(),
+            "**Redis left behind**: so often it held the file up for more than half of the time, and was fed from \
+             Kafka again until it had caught up.",
         ),
         (
             !results.max_rates.is_empty(),

@@ -2,6 +2,7 @@
 
 use crate::results::*;
 use common::report::Percentiles;
+use figures::machine::Machine;
 use std::collections::BTreeMap;
 
 /// Results in which every section of the report has something to say.
@@ -20,6 +21,10 @@ pub fn results() -> Results {
     }
     for (consumers, rate) in [(1, 2.24e6), (2, 2.31e6), (4, 2.12e6)] {
         runs.push(run(RunName::ByConsumers, setting(4, consumers, 166.0, None), 5_000_000, rate));
+    }
+    for (workers, rate) in [(1, 2.24e6), (2, 2.3e6)] {
+        let setting = Setting { workers, ..setting(4, 1, 166.0, None) };
+        runs.push(run(RunName::ByWorkers, setting, 5_000_000, rate));
     }
     Results {
         machine: machine(),
@@ -84,7 +89,7 @@ fn machine() -> Machine {
 }
 
 fn setting(partitions: u16, consumers: u16, event_bytes: f64, rate: Option<u64>) -> Setting {
-    Setting { partitions, consumers, event_bytes, rate }
+    Setting { partitions, consumers, workers: 1, event_bytes, rate }
 }
 
 fn by_process<V>(figures: impl IntoIterator<Item = (&'static str, V)>) -> BTreeMap<String, V> {
@@ -95,7 +100,7 @@ fn run(name: RunName, setting: Setting, events: u64, events_per_second: f64) -> 
     let seconds = events as f64 / events_per_second;
     let mut cpu = vec![("consumer", 0.54), ("kafka", 0.45), ("redis", 0.32), ("zookeeper", 0.004)];
     let mut memory = vec![("consumer", 159 << 20), ("kafka", 1400 << 20), ("redis", 21 << 20)];
-    if matches!(name, RunName::Backlog | RunName::ByConsumers) {
+    if name.is_from_backlog() {
         cpu[1].1 = 0.06;
     } else {
         cpu.push(("producer", 0.65));
@@ -118,6 +123,7 @@ fn run(name: RunName, setting: Setting, events: u64, events_per_second: f64) -> 
             syncs: 84,
             sync_ms: 12.5,
             batch_events: 8123.0,
+            redis_detached: 2,
         },
     }
 }

@@ -1,14 +1,14 @@
 //! How late events are at a steady rate, and the highest rates that were kept.
 
-use super::numbers::{figure, short};
-use super::page::Page;
 use super::plot;
 use super::runs::{names, setting};
 use super::series::bounds;
-use super::table::{Table, escaped};
 use crate::results::{Limit, LimitJob, MaxRate, Results, Run, RunName, Stage};
 use common::report::Percentiles;
 use common::units::format_grouped;
+use figures::numbers::{figure, short};
+use figures::page::Page;
+use figures::table::{Table, escaped};
 use std::collections::BTreeMap;
 
 type Latency = BTreeMap<Stage, Percentiles>;

@@ -1,12 +1,12 @@
 //! What the runs made: throughput, CPU, memory.
 
-use super::numbers::{figure, percent, rate, short, short_rate};
-use super::page::Page;
 use super::plot::{self, CpuRow};
 use super::series::middle;
-use super::table::Table;
 use crate::results::{Limit, LimitJob, Results, Run, RunName};
 use common::units::{format_grouped, format_size};
+use figures::numbers::{figure, percent, rate, short, short_rate};
+use figures::page::Page;
+use figures::table::Table;
 
 /// Writes the section, if there is a run of its kinds: end to end, from a backlog, steady.
 ///
@@ -96,7 +96,7 @@ fn what_was_run(page: &mut Page, runs: &[&Run]) {
 
 fn consumer(page: &mut Page, runs: &[&Run]) {
     let head = ["what the consumer did", "events a batch", "file, bytes an event", "Redis, bytes an event"];
-    let mut table = Table::new(1, head.into_iter().chain(["syncs", "a sync, ms"]));
+    let mut table = Table::new(1, head.into_iter().chain(["syncs", "a sync, ms", "Redis left behind"]));
     for (name, run) in names(runs).into_iter().zip(runs) {
         let (did, events) = (&run.consumer, run.events as f64);
         table.row([
@@ -106,6 +106,7 @@ fn consumer(page: &mut Page, runs: &[&Run]) {
             figure(did.redis_bytes as f64 / events),
             format_grouped(did.syncs),
             figure(did.sync_ms),
+            did.redis_detached.to_string(),
         ]);
     }
     page.table(&table);
@@ -142,7 +143,7 @@ fn job(run: &Run) -> String {
     let offered = run.setting.rate.map_or_else(String::new, |rate| format!(", {}", short_rate(rate as f64)));
     match run.name {
         RunName::EndToEnd | RunName::BySize | RunName::ByPartitions => "end to end".to_owned(),
-        RunName::Backlog | RunName::ByConsumers => "from a backlog".to_owned(),
+        RunName::Backlog | RunName::ByConsumers | RunName::ByWorkers => "from a backlog".to_owned(),
         RunName::Steady => format!("steady{offered}"),
         RunName::Spike => format!("spike{offered}"),
     }

@@ -1,12 +1,12 @@
 //! What a spike does, and how soon it is over.
 
 use super::latency;
-use super::numbers::{figure, short, time};
-use super::page::Page;
 use super::plot::{self, BOUND_MS};
 use super::runs::{names, setting};
 use super::series::excursion;
 use crate::results::{Results, Run, RunName, Stage};
+use figures::numbers::{figure, short, time};
+use figures::page::Page;
 
 /// Writes the section, if there is a spike.
 ///

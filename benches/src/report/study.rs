@@ -1,13 +1,13 @@
 //! What the tuning study found.
 
-use super::numbers::{figure, percent, short_rate};
-use super::page::Page;
 use super::plot;
 use super::series::middle;
-use super::table::{Table, escaped};
 use crate::results::{Comparison, Ratio, Study};
 use common::report::Percentiles;
 use common::units::format_grouped;
+use figures::numbers::{figure, percent, short_rate};
+use figures::page::Page;
+use figures::table::{Table, escaped};
 
 /// Which percentile.
 type Figure = fn(&Percentiles) -> f64;

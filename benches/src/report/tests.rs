@@ -78,13 +78,14 @@ fn every_plot_is_xml_has_its_title_and_is_shown() {
         ("by-size.svg", "By the size of events"),
         ("by-partitions.svg", "By partitions"),
         ("by-consumers.svg", "By consumers"),
+        ("by-workers.svg", "By workers of one consumer"),
         ("consumers.svg", "Consumers side by side"),
         ("producers.svg", "Producers side by side"),
     ] {
         assert_eq!(texts(&files[name])[0], title, "{name}");
         has(&files["report.md"], &format!("]({name})"));
     }
-    assert_eq!(files.len(), 11);
+    assert_eq!(files.len(), 12);
 }
 
 #[test]

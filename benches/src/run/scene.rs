@@ -3,8 +3,8 @@
 use super::Plan;
 use crate::latency;
 use crate::progress::Progress;
-use crate::results::{ConsumerFigures, Run, RunName, Sample, Setting, Stage};
-use crate::sinks::in_sinks;
+use crate::results::{ConsumerFigures, Run, Sample, Setting, Stage};
+use crate::sinks::{InSinks, in_sinks};
 use crate::usage::usage;
 use anyhow::{Context, Result, ensure};
 use common::report::{Percentiles, ProducerReport};
@@ -13,6 +13,7 @@ use harness::{Program, Signal, Stack, http, wait_until};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::ops::Add;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -46,15 +47,25 @@ struct Consumer {
 /// What was seen from the start to the last event.
 struct Watched {
     samples: Vec<Sample>,
-    finished: f64,
+    /// When the group had dealt out the partitions for the last time.
+    dealt: Mark,
+    finished: Mark,
     report: ProducerReport,
     producer_cpu: f64,
     producer_memory: u64,
 }
 
+/// A moment: s since the epoch, the events durable in both sinks, and the CPU used by process.
+#[derive(Debug, Clone, Default)]
+struct Mark {
+    at: f64,
+    events: u64,
+    cpu: BTreeMap<String, f64>,
+}
+
 impl Scene<'_> {
     pub(super) fn run(&self, progress: &Progress) -> Result<Run> {
-        let from_backlog = matches!(self.plan.name, RunName::Backlog | RunName::ByConsumers);
+        let from_backlog = self.plan.name.is_from_backlog();
         let mut consumers = Vec::new();
         if !from_backlog {
             self.start_consumers(&mut consumers)?;
@@ -64,19 +75,22 @@ impl Scene<'_> {
             progress.tell("filling the topic");
             wait_until("the topic to be filled", PATIENCE, || !producer.is_running().unwrap_or(false))?;
         }
-        let before = self.servers_cpu();
-        let consumers_started = now();
+        let mut begun = self.mark(0, &[]);
         if from_backlog {
             self.start_consumers(&mut consumers)?;
         }
         let mut watched = self.watch(&mut producer, &consumers, progress)?;
-        let mut cpu = self.servers_cpu();
-        for (name, seconds) in &mut cpu {
-            *seconds -= before.get(name).copied().unwrap_or(0.0);
+        if !from_backlog {
+            begun.at = seconds_of(&watched.report.started)?;
+        } else if self.plan.consumers.max(self.plan.workers) > 1 {
+            begun = std::mem::take(&mut watched.dealt);
         }
-        cpu.insert("consumer".to_owned(), consumers.iter().map(|c| usage(c.program.pid()).cpu_seconds).sum());
+        let finished = std::mem::take(&mut watched.finished);
+        let used =
+            |(name, until): (&String, &f64)| (name.clone(), until - begun.cpu.get(name).unwrap_or(&0.0));
+        let mut cpu: BTreeMap<String, f64> = finished.cpu.iter().map(used).collect();
         let consumer_memory = consumers.iter().map(|c| usage(c.program.pid()).memory_peak).max().unwrap_or(0);
-        let mut memory = BTreeMap::from([("consumer".to_owned(), consumer_memory)]);
+        let mut memory = BTreeMap::from([(CONSUMER.to_owned(), consumer_memory)]);
         memory.extend(self.stack.pids().iter().map(|(name, pid)| (process(name), usage(*pid).memory_peak)));
         // One that had ended before has left no memory to look at.
         if watched.producer_memory > 0 {
@@ -86,17 +100,16 @@ impl Scene<'_> {
         progress.tell("verifying");
         self.verify(&mut consumers)?;
 
-        let first_due = seconds_of(&watched.report.started)?;
-        let started = if from_backlog { consumers_started } else { first_due };
         if !from_backlog {
             cpu.insert("producer".to_owned(), watched.producer_cpu);
         }
+        let started = begun.at;
         for sample in &mut watched.samples {
             sample.at -= started;
             // Once all are there, no more are due than those.
             sample.due = self.plan.due(sample.at).min(watched.report.acknowledged);
         }
-        let (events, seconds) = (watched.report.acknowledged, watched.finished - started);
+        let (events, seconds) = (finished.events - begun.events, finished.at - started);
         let mut intervals = Vec::new();
         for consumer in &consumers {
             intervals.extend(latency::read(&self.folder.join(&consumer.latency_log))?);
@@ -112,7 +125,8 @@ impl Scene<'_> {
             setting: Setting {
                 partitions: self.plan.partitions,
                 consumers: self.plan.consumers,
-                event_bytes: watched.report.bytes as f64 / events as f64,
+                workers: self.plan.workers,
+                event_bytes: watched.report.bytes as f64 / watched.report.acknowledged as f64,
                 rate: self.plan.rate,
             },
             events,
@@ -132,19 +146,22 @@ impl Scene<'_> {
         let (mut samples, mut producer_cpu, mut producer_memory) = (Vec::new(), 0.0, 0);
         let mut report: Option<ProducerReport> = None;
         let mut moved = (Instant::now(), 0);
+        let (mut dealt, mut rebalances) = (Mark::default(), 0);
         for look in 0_usize.. {
             let at = now();
-            let (file, redis) = consumers
-                .iter()
-                .map(|consumer| in_sinks(consumer.metrics))
-                .fold((0, 0), |(all_file, all_redis), (file, redis)| (all_file + file, all_redis + redis));
+            let sums = consumers.iter().map(|consumer| in_sinks(consumer.metrics));
+            let InSinks { file, redis, rebalances: so_far } = sums.fold(InSinks::default(), InSinks::add);
+            if so_far != rebalances {
+                (dealt, rebalances) = (self.mark(file.min(redis), consumers), so_far);
+            }
             let finished = report.as_ref().is_some_and(|report| file.min(redis) >= report.acknowledged);
             if finished || look.is_multiple_of(LOOKS_A_SAMPLE) {
                 progress.events(file.min(redis));
                 samples.push(Sample { at, due: 0, file, redis });
             }
             if let Some(report) = report.take_if(|_| finished) {
-                return Ok(Watched { samples, finished: at, report, producer_cpu, producer_memory });
+                let finished = Mark { at, ..self.mark(report.acknowledged, consumers) };
+                return Ok(Watched { samples, dealt, finished, report, producer_cpu, producer_memory });
             }
             if report.is_none() {
                 let used = usage(producer.pid());
@@ -173,7 +190,8 @@ impl Scene<'_> {
                 (self.stack.bootstrap(), self.stack.redis_url(), metrics.to_string());
             let mut arguments = vec!["--brokers", &brokers, "--topic", self.topic, "--redis-url", &redis];
             arguments.extend(["--group", self.topic, "--file", file, "--metrics-addr", &address]);
-            arguments.extend(["--latency-log", &latency_log]);
+            let workers = self.plan.workers.to_string();
+            arguments.extend(["--latency-log", &latency_log, "--workers", &workers]);
             arguments.extend(self.plan.consumer.iter().map(String::as_str));
             let program = Program::start("consumer", arguments, &[], self.folder)?;
             consumers.push(Consumer { program, metrics, latency_log });
@@ -215,10 +233,18 @@ impl Scene<'_> {
         Ok(())
     }
 
-    fn servers_cpu(&self) -> BTreeMap<String, f64> {
-        self.stack.pids().iter().map(|(name, pid)| (process(name), usage(*pid).cpu_seconds)).collect()
+    /// Now, with so many events in both sinks.
+    fn mark(&self, events: u64, consumers: &[Consumer]) -> Mark {
+        let servers = self.stack.pids();
+        let mut cpu: BTreeMap<String, f64> =
+            servers.iter().map(|(name, pid)| (process(name), usage(*pid).cpu_seconds)).collect();
+        let consumers = consumers.iter().map(|consumer| usage(consumer.program.pid()).cpu_seconds);
+        cpu.insert(CONSUMER.to_owned(), consumers.sum());
+        Mark { at: now(), events, cpu }
     }
 }
+
+const CONSUMER: &str = "consumer";
 
 /// `kafka-1` is `kafka`: the bench has one of each.
 fn process(server: &str) -> String {
@@ -235,6 +261,10 @@ fn figures(consumers: &[Consumer]) -> ConsumerFigures {
         syncs: sum("sluice_sync_seconds_count") as u64,
         sync_ms: mean("sluice_sync_seconds") * 1e3,
         batch_events: mean("sluice_batch_events"),
+        redis_detached: consumers
+            .iter()
+            .map(|c| c.program.stderr().matches("Redis is detached").count() as u64)
+            .sum(),
     }
 }
 

@@ -9,9 +9,9 @@ use std::io::Write;
 impl Event<'_> {
     /// Appends `timestamp LEVEL service message`, without a newline; `-` stands for a missing service.
     ///
-    /// No event can look like two: control characters (C0, DEL, C1) and the line and paragraph separators
-    /// U+2028 and U+2029 are written as escapes, `\n`, `\r`, `\t` or `\u001b`, in the service a space too, so
-    /// that the message always starts at the fourth column. A backslash stays as it is: the line is for
+    /// No event can look like two: control characters (C0, DEL, C1), the line and paragraph separators U+2028
+    /// and U+2029, and what turns the direction of writing are written as escapes, `\n`, `\r`, `\t` or
+    /// `\u001b`, in the service a space too, so that the message always starts at the fourth column. A backslash stays as it is: the line is for
     /// reading, not for parsing back.
     ///
     /// `fallback_time_micros` (µs since the epoch) is shown for an event without a time of its own.
@@ -32,8 +32,11 @@ impl Event<'_> {
 }
 
 /// Whether a terminal, `tail` or an editor may take it for more than a character of the line.
-fn forges(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+pub fn forges(c: char) -> bool {
+    let separates = matches!(c, '\u{2028}' | '\u{2029}');
+    let turns =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || separates || turns
 }
 
 fn escape(text: &str, must: impl Fn(char) -> bool, out: &mut Vec<u8>) {
@@ -100,6 +103,12 @@ mod tests {
             text(r#"{"service":"a\nb c","message":"x\r\n\t1970 ERROR \u001b[2J\u2028\u0085 C:\\dir é"}"#),
             "1970-01-01T00:00:01.000000Z INFO a\\nb\\u0020c x\\r\\n\\t1970 ERROR \\u001b[2J\\u2028\\u0085 C:\\dir é"
         );
+    }
+
+    #[test]
+    fn nothing_turns_the_direction_of_a_line() {
+        let turned = text(r#"{"service":"a\u202e","message":"\u061c\u200e\u200f\u202a\u2066\u2069é"}"#);
+        assert!(turned.ends_with(r"a\u202e \u061c\u200e\u200f\u202a\u2066\u2069é"), "{turned}");
     }
 
     #[test]

@@ -39,7 +39,6 @@ impl Pipeline {
                 }
                 Rebalance::Revoke(partitions) => self.revoke(&partitions)?,
             }
-            self.metrics.partitions.set(i64::try_from(self.partitions.len()).unwrap_or(i64::MAX));
             self.health.set(State::Active);
         }
         if !self.awaited.is_empty() && Instant::now() >= self.try_at {
@@ -91,6 +90,7 @@ impl Pipeline {
         if ready.is_empty() {
             return Ok(());
         }
+        self.vitals.set_partitions(self.partitions.len());
         self.awaited.retain(|id| ready.iter().all(|(started, _)| started != id));
         for (id, start) in ready {
             self.ledger.assign(id, start.offset);
@@ -168,22 +168,49 @@ impl Pipeline {
             // Nobody else can have written: the files were locked. Only the commit is no longer ours to make.
             warn!(partitions = ?ours, "the group gave our partitions away: this process was stopped or too slow");
         } else {
-            self.commit(true);
+            // What it says when it can't is all there is to do about it.
+            let _ = self.commit_all();
         }
-        for &id in &ours {
-            self.partitions.remove(&id);
-            self.ledger.revoke(id);
-            self.metrics.lag.remove(&PartitionLabel { partition: id });
-        }
-        // Also of those that were never started: their files may be open already.
-        for &id in ids {
-            self.file.close(id);
-        }
-        self.settle_closed()?;
+        self.forget(ids)?;
         self.group.unassign(&ours)?;
         self.reassign_redis();
         info!(partitions = ?ours, "given up");
         Ok(())
+    }
+
+    /// Joins the group with a new client, since another member of our name has taken the place of this one. Who holds a
+    /// shared file has its name, so that was ourselves: while no broker answered, our session ended, and a commit from
+    /// before it was sent once they were back, which the broker takes for another one's.
+    pub(super) fn join_again(&mut self) -> anyhow::Result<()> {
+        if self.private_files {
+            bail!(
+                "another consumer of the group has the name of this one: give each an --instance of its own"
+            );
+        }
+        let ids: Vec<i32> = self.partitions.keys().copied().chain(self.awaited.drain(..)).collect();
+        warn!(partitions = ?ids, "the group takes this member for an earlier one: joining again");
+        self.flush(true);
+        self.settle(&ids, REVOKE_TIME, REVOKE_REDIS_TIME)?;
+        self.forget(&ids)?;
+        self.group.join_again()?;
+        self.reassign_redis();
+        Ok(())
+    }
+
+    /// Lets go of partitions whose events are settled, and of their files.
+    fn forget(&mut self, ids: &[i32]) -> anyhow::Result<()> {
+        for id in ids {
+            if self.partitions.remove(id).is_some() {
+                self.ledger.revoke(*id);
+                self.metrics.lag.remove(&PartitionLabel { partition: *id });
+            }
+        }
+        self.vitals.set_partitions(self.partitions.len());
+        // Also of those that were never started: their files may be open already.
+        for &id in ids {
+            self.file.close(id);
+        }
+        self.settle_closed()
     }
 
     /// Waits until all that was read of these partitions is durable in the file, and, for a shorter time, in
@@ -208,7 +235,8 @@ impl Pipeline {
         while self.redis_is_behind(ids) {
             let told = self.redis.as_ref().and_then(|redis| redis.told().recv_deadline(deadline).ok());
             let Some(told) = told else {
-                warn!("Redis did not take all in time: whoever has the partitions next catches it up");
+                // No longer attached, it holds no commit back.
+                self.detach_redis("it did not take all in time");
                 break;
             };
             self.heard(told);

@@ -10,6 +10,8 @@
 //! be sent is tried again until it can; what is too large for the topic is cut until it is not, and then a header
 //! `payload_bytes` (or `key_bytes`) says how long the whole is that stands in the source topic.
 
+pub mod source;
+
 use crate::metrics::{Metrics, ReasonLabel, TargetLabel};
 use anyhow::Context;
 use common::decode::Reject;
@@ -20,10 +22,11 @@ use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::{DeliveryResult, Header};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use source::{KEY_BYTES, PAYLOAD_BYTES, REASON, Source};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
@@ -42,10 +45,8 @@ pub struct Rejected {
     pub payload: Option<Vec<u8>>,
     /// Its key.
     pub key: Option<Vec<u8>>,
-    /// Where it stands in the source topic.
-    pub partition: i32,
-    /// Where it stands in the partition.
-    pub offset: i64,
+    /// Where it stood.
+    pub source: Source,
     /// Why it was refused.
     pub reason: Reject,
 }
@@ -60,10 +61,10 @@ fn length(bytes: &Option<Vec<u8>>) -> usize {
     bytes.as_ref().map_or(0, Vec::len)
 }
 
-/// The way into the topic of the rejected.
+/// The way into the topic of the rejected, for any worker; cheap to clone.
+#[derive(Clone)]
 pub struct DeadLetters {
     queue: Sender<Letter>,
-    sent: u64,
     acknowledged: Acknowledged,
     metrics: Metrics,
 }
@@ -83,26 +84,25 @@ impl DeadLetters {
         let acknowledged = Acknowledged::default();
         let thread = Thread { options, topic, acknowledged: acknowledged.clone(), metrics: metrics.clone() };
         std::thread::Builder::new().name("dead-letter".into()).spawn(move || thread.run(&letters))?;
-        Ok(DeadLetters { queue, sent: 0, acknowledged, metrics })
+        Ok(DeadLetters { queue, acknowledged, metrics })
     }
 
     /// True while more can be handed over; one batch may go beyond it.
     pub fn has_room(&self) -> bool {
-        self.acknowledged.outstanding_bytes() < MAX_OUTSTANDING_BYTES
+        self.acknowledged.lock().bytes < MAX_OUTSTANDING_BYTES
     }
 
     /// Hands over one rejected event.
-    pub fn send(&mut self, rejected: Rejected) {
-        self.sent += 1;
+    pub fn send(&self, rejected: Rejected) {
         let reason = ReasonLabel { reason: rejected.reason.as_str() };
         self.metrics.rejected.get_or_create(&reason).inc();
-        self.acknowledged.admit(rejected.bytes());
-        self.queue.send(Letter { number: self.sent, rejected }).expect("the thread runs as long as we send");
+        let number = self.acknowledged.admit(rejected.bytes());
+        self.queue.send(Letter { number, rejected }).expect("the thread runs as long as we send");
     }
 
-    /// Number of the last event handed over.
+    /// Number of the last event handed over, by whichever worker.
     pub fn sent(&self) -> u64 {
-        self.sent
+        self.acknowledged.lock().admitted
     }
 
     /// For waiting until the broker has them.
@@ -117,37 +117,49 @@ pub struct Acknowledged(Arc<(Mutex<Outstanding>, Condvar)>);
 
 #[derive(Debug, Default)]
 struct Outstanding {
+    admitted: u64,
     through: u64,
     ahead: BTreeSet<u64>,
     bytes: usize,
+    /// When the last was acknowledged, or the first that waits was admitted.
+    waiting_since: Option<Instant>,
 }
 
 impl Acknowledged {
     /// Waits until the broker has all up to `number`.
     pub fn wait_for(&self, number: u64) {
-        let (outstanding, changed) = &*self.0;
-        let guard = outstanding.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(changed.wait_while(guard, |o| o.through < number).unwrap_or_else(PoisonError::into_inner));
+        let waited = self.0.1.wait_while(self.lock(), |outstanding| outstanding.through < number);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn admit(&self, bytes: usize) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).bytes += bytes;
+    /// For how long some have waited and the broker took none.
+    pub fn stuck_for(&self) -> Option<Duration> {
+        self.lock().waiting_since.map(|since| since.elapsed())
     }
 
-    fn outstanding_bytes(&self) -> usize {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).bytes
+    /// Gives the next one its number.
+    fn admit(&self, bytes: usize) -> u64 {
+        let mut outstanding = self.lock();
+        outstanding.waiting_since.get_or_insert_with(Instant::now);
+        outstanding.bytes += bytes;
+        outstanding.admitted += 1;
+        outstanding.admitted
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Outstanding> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn acknowledge(&self, number: u64, bytes: usize) {
-        let (outstanding, changed) = &*self.0;
-        let mut guard = outstanding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.lock();
         guard.bytes -= bytes;
         guard.ahead.insert(number);
         while guard.ahead.first() == Some(&(guard.through + 1)) {
             guard.ahead.pop_first();
             guard.through += 1;
         }
-        changed.notify_all();
+        guard.waiting_since = (guard.through < guard.admitted).then(Instant::now);
+        self.0.1.notify_all();
     }
 }
 
@@ -311,19 +323,15 @@ impl Thread {
 
     fn send(&self, producer: &BaseProducer<Deliveries>, number: u64, waiting: &Waiting) {
         let Waiting { rejected, .. } = waiting;
-        let mut headers = vec![
-            ("reason", rejected.reason.as_str().to_owned()),
-            ("topic", self.options.topic.clone()),
-            ("partition", rejected.partition.to_string()),
-            ("offset", rejected.offset.to_string()),
-        ];
         let (payload, payload_bytes) = waiting.kept(rejected.payload.as_deref());
         let (key, key_bytes) = waiting.kept(rejected.key.as_deref());
-        headers.extend(payload_bytes.map(|bytes| ("payload_bytes", bytes.to_string())));
-        headers.extend(key_bytes.map(|bytes| ("key_bytes", bytes.to_string())));
-        let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(value) })
-        });
+        let mut headers = rejected.source.headers();
+        headers = headers.insert(Header { key: REASON, value: Some(rejected.reason.as_str()) });
+        for (key, bytes) in [(PAYLOAD_BYTES, payload_bytes), (KEY_BYTES, key_bytes)] {
+            if let Some(bytes) = bytes {
+                headers = headers.insert(Header { key, value: Some(&bytes.to_string()) });
+            }
+        }
         let number = usize::try_from(number).expect("64 bits");
         let mut record: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(&self.topic, number).headers(headers);
@@ -356,8 +364,8 @@ mod tests {
     #[test]
     fn what_is_too_large_is_cut_until_it_fits() {
         let (payload, key) = (Some(vec![1; 1_000]), Some(vec![2; 400]));
-        let mut waiting =
-            Waiting::from(Rejected { payload, key, partition: 0, offset: 0, reason: Reject::TooLarge });
+        let source = Source::of_test(0);
+        let mut waiting = Waiting::from(Rejected { payload, key, source, reason: Reject::TooLarge });
         let kept = |waiting: &Waiting| {
             let Rejected { payload, key, .. } = &waiting.rejected;
             let length = |(kept, whole): (Option<&[u8]>, Option<usize>)| (kept.map(<[u8]>::len), whole);
@@ -378,14 +386,14 @@ mod tests {
     #[test]
     fn acknowledged_has_no_gaps() {
         let acknowledged = Acknowledged::default();
-        for _ in 0..3 {
-            acknowledged.admit(10);
-        }
+        assert_eq!([10, 10, 10].map(|bytes| acknowledged.admit(bytes)), [1, 2, 3]);
         acknowledged.acknowledge(2, 10);
         acknowledged.acknowledge(3, 10);
-        assert_eq!(acknowledged.0.0.lock().unwrap().through, 0);
+        assert_eq!(acknowledged.lock().through, 0);
+        assert!(acknowledged.stuck_for().is_some());
         acknowledged.acknowledge(1, 10);
         acknowledged.wait_for(3);
-        assert_eq!(acknowledged.0.0.lock().unwrap().bytes, 0);
+        assert_eq!(acknowledged.lock().bytes, 0);
+        assert_eq!(acknowledged.stuck_for(), None);
     }
 }

@@ -1,24 +1,29 @@
 //! The file sink: lines gathered into blocks, one block write and one sync for many events.
 //!
 //! ```text
-//! pipeline ──push──→ block a file ──Job::Write──→ writer thread ──Done::Durable──→ ledger
-//!                       ↑ free blocks ─────────────────┘
+//! worker ──push──→ block a file ──Job::Write──→ writer thread ──Done::Durable──→ ledger
+//!                     ↑ free blocks ─────────────────┘
 //! ```
+//!
+//! The workers of a process share the writer, and a single file; each has its own blocks.
 
 pub mod checkpoint;
 pub mod disk;
 pub mod lock;
 pub mod log_file;
+mod owners;
 pub mod writer;
 
 use crate::counts::{Counts, ServiceNames};
 use crate::metrics::Metrics;
 use crate::sink::dead_letter::Acknowledged;
-use checkpoint::Place;
+use checkpoint::{Links, Place};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use lock::LockError;
 use log_file::{FileError, LogFile, Rotation};
+use owners::Owners;
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use writer::{Block, Done, Durable, FileId, Job, Progress, Writer};
@@ -51,6 +56,27 @@ impl Layout {
         }
     }
 
+    /// Whether `path` is one of the files, or stands beside one for its checkpoint or its lock.
+    pub fn has(&self, path: &Path) -> bool {
+        let path = path.to_string_lossy();
+        let path = path.strip_suffix(".checkpoint").or(path.strip_suffix(".lock")).unwrap_or(&path);
+        match self {
+            Layout::Single(file) => file.as_path() == Path::new(path),
+            Layout::PerPartition(template) => {
+                let (before, after) = template.split_once("{partition}").unwrap_or((template, ""));
+                path.starts_with(before) && path.ends_with(after)
+            }
+        }
+    }
+
+    /// Whether the file may be a symbolic link.
+    fn links(&self) -> Links {
+        match self {
+            Layout::Single(_) => Links::Follow,
+            Layout::PerPartition(_) => Links::Refuse,
+        }
+    }
+
     fn file_id(&self, partition: i32) -> FileId {
         match self {
             Layout::Single(_) => 0,
@@ -72,13 +98,15 @@ pub struct FileConfig {
     pub rotation: Rotation,
     /// How long an event may wait for its sync.
     pub sync_interval: Duration,
-    /// Bytes of lines under way to the disk, at the most.
+    /// Bytes of a worker's lines under way to the disk, at the most.
     pub memory: usize,
 }
 
-/// The pipeline's end of the file sink.
+/// A worker's end of the file sink.
 pub struct FileSink {
     config: FileConfig,
+    worker: usize,
+    owners: Owners,
     open: BTreeMap<FileId, Block>,
     free: Vec<Block>,
     in_flight_bytes: usize,
@@ -88,26 +116,28 @@ pub struct FileSink {
     jobs: Sender<Job>,
     done: Receiver<Done>,
     durable: Durable,
-    writer: JoinHandle<()>,
 }
 
 impl FileSink {
-    /// Starts the writer.
+    /// Starts the writer, with the single file if that is the layout, for so many workers. The writer ends once it
+    /// has made everything durable that the last of them left behind, and let go of its files.
     ///
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(
-        config: FileConfig,
+        config: &FileConfig,
+        workers: usize,
+        single: Option<LogFile>,
         names: ServiceNames,
         acknowledged: Acknowledged,
         metrics: Metrics,
-    ) -> std::io::Result<FileSink> {
+    ) -> std::io::Result<(Vec<FileSink>, JoinHandle<()>)> {
         let (jobs, jobs_in) = unbounded();
-        let (done_out, done) = unbounded();
-        let durable = Durable::default();
+        let (done, done_in): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
+        let (durable, owners) = (Durable::default(), Owners::default());
         let writer = Writer {
             jobs: jobs_in,
-            done: done_out,
+            done,
             durable: durable.clone(),
             acknowledged,
             names,
@@ -115,18 +145,27 @@ impl FileSink {
             metrics,
         };
         let writer = std::thread::Builder::new().name("file".into()).spawn(move || writer.run())?;
-        Ok(FileSink {
-            config,
+        let sink = |(worker, done)| FileSink {
+            config: config.clone(),
+            worker,
+            owners: owners.clone(),
             open: BTreeMap::new(),
             free: Vec::new(),
             in_flight_bytes: 0,
             in_flight: VecDeque::new(),
             closing: 0,
-            jobs,
+            jobs: jobs.clone(),
             done,
-            durable,
-            writer,
-        })
+            durable: durable.clone(),
+        };
+        let mut sinks: Vec<FileSink> = done_in.into_iter().enumerate().map(sink).collect();
+        if let Some(file) = single {
+            sinks[0].hand_over(0, file);
+            for sink in &mut sinks {
+                sink.open.insert(0, sink.fresh_block(0));
+            }
+        }
+        Ok((sinks, writer))
     }
 
     /// Locks and opens the file of a partition; with a single file, before any partition is known.
@@ -134,29 +173,38 @@ impl FileSink {
     /// # Errors
     /// [`FileError`].
     pub fn open(config: &FileConfig, partition: i32) -> Result<LogFile, FileError> {
-        LogFile::open(&config.layout.path(partition), &config.topic, &config.holder, config.rotation)
+        let FileConfig { layout, topic, holder, rotation, .. } = config;
+        LogFile::open(&layout.path(partition), layout.links(), topic, holder, *rotation)
     }
 
-    /// Takes over an open file.
-    pub fn adopt(&mut self, partition: i32, file: LogFile) {
-        let id = self.config.layout.file_id(partition);
-        for (partition, position) in file.positions() {
-            self.durable.set(partition, position.clone());
-        }
-        self.open.insert(id, Block { file: id, ..Block::default() });
-        self.send(Job::Open(id, Box::new(file)));
-    }
-
-    /// Opens the file of a partition unless it is open.
+    /// Makes the file of a partition ours to write it into: opened, unless it is open, and of no other worker.
     ///
     /// # Errors
     /// [`FileError`].
     pub fn ensure_open(&mut self, partition: i32) -> Result<(), FileError> {
-        if !self.open.contains_key(&self.config.layout.file_id(partition)) {
+        if let Layout::Single(_) = self.config.layout {
+            let claim = self.owners.claim(partition, self.worker);
+            return claim.map_err(|holder| LockError::Held(holder).into());
+        }
+        let id = self.config.layout.file_id(partition);
+        if !self.open.contains_key(&id) {
             let file = Self::open(&self.config, partition)?;
-            self.adopt(partition, file);
+            self.hand_over(id, file);
+            self.open.insert(id, self.fresh_block(id));
         }
         Ok(())
+    }
+
+    /// Gives an open file to the writer.
+    fn hand_over(&self, id: FileId, file: LogFile) {
+        for (partition, position) in file.positions() {
+            self.durable.set(partition, position.clone());
+        }
+        self.send(Job::Open(id, Box::new(file)));
+    }
+
+    fn fresh_block(&self, id: FileId) -> Block {
+        Block { file: id, worker: self.worker, ..Block::default() }
     }
 
     /// What is durable, for whoever asks.
@@ -197,8 +245,7 @@ impl FileSink {
             if progress.is_empty() {
                 continue;
             }
-            let mut fresh = self.free.pop().unwrap_or_default();
-            fresh.file = id;
+            let fresh = Block { file: id, worker: self.worker, ..self.free.pop().unwrap_or_default() };
             let mut full = std::mem::replace(block, fresh);
             full.progress = progress;
             full.rejected = rejected;
@@ -209,12 +256,17 @@ impl FileSink {
         }
     }
 
-    /// Closes the file of a partition that is no longer ours; a single file stays open.
+    /// Closes the file of a partition that is no longer ours and has nothing under way; a single file stays open,
+    /// for whichever worker has the partition next.
     pub fn close(&mut self, partition: i32) {
+        if let Layout::Single(_) = self.config.layout {
+            self.owners.release(partition, self.worker);
+            return;
+        }
         let id = self.config.layout.file_id(partition);
-        if matches!(self.config.layout, Layout::PerPartition(_)) && self.open.remove(&id).is_some() {
+        if self.open.remove(&id).is_some() {
             self.closing += 1;
-            self.send(Job::Close(id));
+            self.send(Job::Close(id, self.worker));
         }
     }
 
@@ -258,13 +310,6 @@ impl FileSink {
         }
     }
 
-    /// Ends the writer once it has made everything durable and let go of its files.
-    pub fn stop(self) {
-        drop(self.jobs);
-        // A panic of the writer was told as its own message; there is nothing left to do about it here.
-        let _ = self.writer.join();
-    }
-
     fn send(&self, job: Job) {
         // A writer that has ended has said why: that is waiting in `done`.
         let _ = self.jobs.send(job);
@@ -298,7 +343,24 @@ mod tests {
 
     const SYNC_INTERVAL: Duration = Duration::from_secs(4);
 
-    fn sink(folder: &tempfile::TempDir) -> FileSink {
+    #[test]
+    fn which_files_are_ours() {
+        let single = Layout::Single("data/logs.txt".into());
+        let each = Layout::PerPartition("data/logs-{partition}.txt".into());
+        for (layout, path, ours) in [
+            (&single, "data/logs.txt", true),
+            (&single, "data/./logs.txt.lock", true),
+            (&single, "data/logs.txt.checkpoint", true),
+            (&single, "data/logs.txt.hlog", false),
+            (&each, "data/logs-12.txt", true),
+            (&each, "data/logs-12.txt.lock", true),
+            (&each, "data/latency.txt", false),
+        ] {
+            assert_eq!(layout.has(Path::new(path)), ours, "{path}");
+        }
+    }
+
+    fn sinks(folder: &tempfile::TempDir, workers: usize) -> (Vec<FileSink>, JoinHandle<()>) {
         let config = FileConfig {
             layout: Layout::Single(folder.path().join("logs.txt")),
             topic: "logs".into(),
@@ -308,12 +370,13 @@ mod tests {
             memory: 1 << 20,
         };
         let file = FileSink::open(&config, 0).unwrap();
-        let mut sink =
-            FileSink::start(config, ServiceNames::default(), Acknowledged::default(), Metrics::new().0)
-                .unwrap();
-        sink.adopt(0, file);
-        sink.take_on(0, Place { offset: 0, topic_id: None });
-        sink
+        let (names, acknowledged) = (ServiceNames::default(), Acknowledged::default());
+        FileSink::start(&config, workers, Some(file), names, acknowledged, Metrics::new().0).unwrap()
+    }
+
+    fn take_on(sink: &mut FileSink, partition: i32) {
+        sink.ensure_open(partition).unwrap();
+        sink.take_on(partition, Place { offset: 0, topic_id: None });
     }
 
     /// One more event, offered to the writer. True if it took what there was.
@@ -335,7 +398,9 @@ mod tests {
     #[test]
     fn what_comes_before_a_sync_is_synced_with_it() {
         let folder = tempfile::tempdir().unwrap();
-        let mut sink = sink(&folder);
+        let (mut sinks, writer) = sinks(&folder, 1);
+        let mut sink = sinks.remove(0);
+        take_on(&mut sink, 0);
         let started = Instant::now();
         assert!(push(&mut sink, 1), "an idle writer takes all at once");
         let began = Instant::now();
@@ -345,7 +410,37 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(began.elapsed() >= SYNC_INTERVAL / FRACTION);
-        sink.stop();
+        drop(sink);
+        writer.join().unwrap();
         assert_eq!(std::fs::read(folder.path().join("logs.txt")).unwrap(), b"{}\n{}\n");
+    }
+
+    /// Given two workers with one file, then a partition is one worker's at a time, and each gets its own blocks back.
+    #[test]
+    fn workers_share_a_file_but_no_partition() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut sinks, writer) = sinks(&folder, 2);
+        let (mut second, mut first) = (sinks.remove(1), sinks.remove(0));
+        take_on(&mut first, 0);
+        take_on(&mut second, 1);
+        let refused = second.ensure_open(0).unwrap_err();
+        assert_eq!(refused.to_string(), "held by worker 0 of this process");
+        let mut totals = Counts::default();
+        totals.add(Level::Info, None);
+        for (sink, partition, line) in [(&mut first, 0, b"{\"a\":1}"), (&mut second, 1, b"{\"b\":1}")] {
+            sink.block(partition).push(line, None);
+            sink.flush(true, 0, |_| vec![Progress::new(partition, 1, &totals)]);
+            let done = sink.done().recv_timeout(SYNC_INTERVAL * 2).unwrap();
+            let Done::Durable(block) = done else { panic!("{done:?}") };
+            assert_eq!(block.progress[0].partition, partition);
+        }
+        first.close(0);
+        second.ensure_open(0).unwrap();
+        assert_eq!(second.durable().get(0).unwrap().next, 1, "what the first one wrote is known");
+        first.close(0);
+        first.ensure_open(0).unwrap_err();
+        drop((first, second));
+        writer.join().unwrap();
+        assert_eq!(std::fs::read(folder.path().join("logs.txt")).unwrap(), b"{\"a\":1}\n{\"b\":1}\n");
     }
 }

@@ -10,11 +10,14 @@
 //! ```
 //!
 //! One way back from everything: claim, catch up, attach. While Redis is away or slow, the pipeline feeds the
-//! file only and nothing waits.
+//! file only and nothing waits. A fail-over is one more failure: the replica that took over may lack the end, and its
+//! positions say so.
 
 pub mod catch_up;
 pub mod feed;
+pub mod options;
 pub mod request;
+pub mod servers;
 pub mod session;
 
 use crate::backoff::Backoff;
@@ -28,6 +31,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use kafka::options::KafkaOptions;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use request::{Keys, Request};
+use servers::Servers;
 use session::{Claim, Claimed, Session};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -89,8 +93,8 @@ impl Front {
 
 /// The sink thread's state.
 pub struct RedisSink {
-    /// Address and login.
-    pub client: redis::Client,
+    /// Addresses and login.
+    pub servers: Servers,
     /// Layout.
     pub keys: Keys,
     /// For catching up.
@@ -168,12 +172,12 @@ impl RedisSink {
         backoff: &mut Backoff,
     ) -> Result<std::convert::Infallible, End> {
         let mut session =
-            Session::connect(&self.client, self.keys.clone(), self.names.clone(), self.owner.clone())?;
+            Session::connect(&self.servers, self.keys.clone(), self.names.clone(), self.owner.clone())?;
         let claims: Vec<Claim> = claims.iter().map(|claim| self.front.renew(claim, &self.durable)).collect();
         self.heed_control()?;
         let claimed = session.claim(&claims, |partition| self.partition_end(partition))?;
         self.tell_held(&session);
-        info!(partitions = claims.len(), "Redis reached, positions claimed");
+        info!(address = session.address(), partitions = claims.len(), "Redis reached, positions claimed");
         let mut refill = self.refill(&claimed);
         let mut request = Request::default();
         let mut services = Services::new(self.names.clone());

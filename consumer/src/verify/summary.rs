@@ -1,5 +1,6 @@
 //! The verdict, for people and as JSON.
 
+use common::decode::forges;
 use common::level::Level;
 use common::units::{format_grouped, format_size};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
@@ -190,11 +191,14 @@ impl fmt::Display for Summary {
                 format_grouped(p.unnumbered)
             )?;
         }
-        if let Some(p) = self.producers.iter().find(|p| !p.reported) {
+        let mut unreported = self.producers.iter().filter(|p| !p.reported);
+        if let Some(first) = unreported.next() {
+            let others = unreported.count();
             writeln!(
                 f,
-                "no report on {}: what is missing before its first and behind its last event can't be known (--report)",
-                shown(&p.producer, 40)
+                "no report on {}{}: what is missing before a first and behind a last event can't be known (--report)",
+                shown(&first.producer, 40),
+                if others > 0 { format!(" and {others} other producers") } else { String::new() }
             )?;
         }
         let levels = Level::ALL.iter().zip(self.levels).filter(|(_, n)| *n > 0);
@@ -218,7 +222,7 @@ impl fmt::Display for Summary {
 pub(super) fn shown(text: &str, length: usize) -> String {
     let mut shown = String::new();
     for c in text.chars().take(length) {
-        match c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+        match forges(c) {
             true => shown.extend(c.escape_default()),
             false => shown.push(c),
         }

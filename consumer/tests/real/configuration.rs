@@ -22,6 +22,9 @@ fn wrong_flags_end_with_code_2() {
     refused(&["--nonsense"], 2, "--nonsense");
     refused(&["--memory", "much"], 2, "expected a size such as 64MiB");
     refused(&["--memory", "1MiB"], 2, "--memory must be at least 16MiB");
+    refused(&["--workers", "0"], 2, "--workers must be between 1 and 64");
+    refused(&["--workers", "7"], 2, "--memory must be at least 16MiB for each of --workers");
+    refused(&["--latency-log", "logs.txt"], 2, "--latency-log logs.txt is a file of --file");
     refused(&["--batch-events", "0"], 2, "--batch-events must be between 1 and 100k");
     refused(&["--sync-interval", "soon"], 2, "expected a duration such as 250ms");
     refused(&["--sync-interval", "5m"], 2, "--sync-interval must be at most 60s");

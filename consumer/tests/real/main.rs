@@ -1,4 +1,4 @@
-//! The consumer's contracts on real Kafka, ZooKeeper and Redis: nothing lost, nothing doubled, whatever dies.
+//! The consumer's contracts on real Kafka, with ZooKeeper and without, and Redis: nothing lost, nothing doubled, whatever dies.
 //!
 //! Each test has a stack of its own and ends with the same audit ([`Scene::audit`]).
 
@@ -7,8 +7,16 @@
 mod bad_input;
 mod configuration;
 mod crashes;
+mod degraded;
+mod high_availability;
+mod instances;
+mod kafka4;
 mod latencies;
+mod memory;
 mod outages;
 mod rebalances;
+mod rejected;
 mod scene;
+mod secured;
 mod topics;
+mod workers;

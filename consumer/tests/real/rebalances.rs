@@ -1,7 +1,9 @@
 //! Partitions that move between consumers which share a folder.
 
-use crate::scene::{PATIENCE, Scene, random, random_pause};
+use crate::scene::{PATIENCE, Scene, await_lines, random, random_pause};
 use harness::{Signal, wait_until};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::time::Duration;
 
 /// Given three consumers with a file a partition, when one is killed, one is stopped and one comes while events
@@ -88,4 +90,37 @@ fn a_storm_of_rebalances() {
     scene.await_count(500_000);
     scene.end(&mut steady);
     scene.audit(&scene.files("logs-"), &["report.json"], 500_000);
+}
+
+/// Given a client of the same name that takes its place in the group, as a commit of its own does that comes late, the
+/// holder of the file takes the place back, in the same process.
+#[test]
+fn taken_for_another_one() {
+    let scene = Scene::new(4);
+    let mut producer = scene.producer("report.json", &["--rate", "20k", "--count", "200k"]);
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    await_lines(&scene.path("logs.txt"));
+    let checkpoint = std::fs::read(scene.path("logs.txt.checkpoint")).unwrap();
+    let checkpoint = String::from_utf8_lossy(&checkpoint).into_owned();
+    let file_id = checkpoint.split("\"file_id\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let config = [
+        ("bootstrap.servers", scene.stack.bootstrap()),
+        ("group.id", "sluice".to_owned()),
+        ("group.instance.id", format!("sluice-{file_id}-0")),
+        ("partition.assignment.strategy", "cooperative-sticky".to_owned()),
+        ("auto.offset.reset", "error".to_owned()),
+    ];
+    let other: BaseConsumer =
+        ClientConfig::from_iter(config.map(|(key, value)| (key.to_owned(), value))).create().unwrap();
+    other.subscribe(&["logs"]).unwrap();
+    wait_until("the consumer to join again", PATIENCE, || {
+        other.poll(Duration::from_millis(10));
+        consumer.stderr().contains("joining again")
+    })
+    .unwrap_or_else(|error| panic!("{error}: {}", consumer.stderr()));
+    drop(other);
+    scene.finish(&mut producer);
+    scene.await_count(200_000);
+    scene.end(&mut consumer);
+    scene.audit(&[scene.path("logs.txt")], &["report.json"], 200_000);
 }

@@ -1,8 +1,13 @@
 //! What the tests share: a stack, a folder, our programs, and the audit at the end.
 
-use harness::{Program, Signal, Stack, StackOptions, http, wait_until};
+use harness::{
+    KafkaVersion, Program, REDIS_MASTER, REDIS_TAG, RedisLayout, Signal, Stack, StackOptions, http,
+    wait_until,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use redis::Commands;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -13,24 +18,67 @@ use tempfile::TempDir;
 /// Longer than anything here takes on a busy machine; only a failure waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How the consumers of a group come to their partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// One of them deals them out.
+    Classic,
+    /// The broker does (KIP-848, from Kafka 4 on).
+    Consumer,
+}
+
 /// A stack with the topic `logs`, and a folder for files.
 pub struct Scene {
     pub stack: Stack,
     folder: TempDir,
+    redis: RedisLayout,
+    protocol: Protocol,
 }
 
 impl Scene {
     pub fn new(partitions: usize) -> Scene {
-        let stack = Stack::start(StackOptions::default()).unwrap();
+        Scene::with(StackOptions::default(), Protocol::Classic, partitions)
+    }
+
+    /// On a Kafka without ZooKeeper, for groups of either kind.
+    pub fn on_kafka_4(protocol: Protocol, partitions: usize) -> Scene {
+        Scene::with(
+            StackOptions { kafka: KafkaVersion::KRaft4, ..StackOptions::default() },
+            protocol,
+            partitions,
+        )
+    }
+
+    /// Its Kafka and Redis listen with TLS, too, for a user with such rights in Redis.
+    pub fn secured(partitions: usize, rights: &'static str) -> Scene {
+        let options = StackOptions { secured: Some(rights), ..StackOptions::default() };
+        Scene::with(options, Protocol::Classic, partitions)
+    }
+
+    /// Redis has Sentinels or is a cluster, and consumers know it.
+    pub fn with_redis(redis: RedisLayout, partitions: usize) -> Scene {
+        Scene::with(StackOptions { redis, ..StackOptions::default() }, Protocol::Classic, partitions)
+    }
+
+    fn with(options: StackOptions, protocol: Protocol, partitions: usize) -> Scene {
+        let redis = options.redis;
+        let stack = Stack::start(options).unwrap();
         stack.create_topic("logs", partitions).unwrap();
-        Scene { stack, folder: TempDir::new().unwrap() }
+        Scene { stack, folder: TempDir::new().unwrap(), redis, protocol }
+    }
+
+    /// A key in Redis, behind the prefix.
+    fn key(&self, name: &str) -> String {
+        let prefix = if self.redis == RedisLayout::Cluster { REDIS_TAG } else { "logs" };
+        format!("{prefix}:{name}")
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Starts a consumer on `file`; sessions are short, so that the dead are missed soon.
+    /// Starts a consumer on `file`; sessions are short, so that the dead are missed soon (by the broker's settings where
+    /// it deals the partitions).
     pub fn consumer(&self, file: &str, more: &[&str]) -> Program {
         let (brokers, redis) = (self.stack.bootstrap(), self.stack.redis_url());
         let mut arguments = vec![
@@ -43,11 +91,25 @@ impl Scene {
             "--metrics-addr",
             "127.0.0.1:0",
             "--kafka",
-            "session.timeout.ms=3000",
-            "--kafka",
-            "heartbeat.interval.ms=500",
+            match self.protocol {
+                Protocol::Classic => "session.timeout.ms=3000",
+                Protocol::Consumer => "group.protocol=consumer",
+            },
         ];
         arguments.extend(more);
+        let environment: &[_] = match self.redis {
+            RedisLayout::Alone => &[],
+            RedisLayout::Sentinels => &[("REDIS_SENTINEL", REDIS_MASTER)],
+            RedisLayout::Cluster => &[("SLUICE_REDIS_PREFIX", REDIS_TAG)],
+        };
+        Program::start("consumer", arguments, environment, self.folder.path()).unwrap()
+    }
+
+    /// Starts `consumer rejected …`.
+    pub fn rejected(&self, arguments: &[&str]) -> Program {
+        let brokers = self.stack.bootstrap();
+        let (action, more) = arguments.split_first().unwrap();
+        let arguments = ["rejected", action, "--brokers", &brokers].into_iter().chain(more.iter().copied());
         Program::start("consumer", arguments, &[], self.folder.path()).unwrap()
     }
 
@@ -59,11 +121,30 @@ impl Scene {
         Program::start("producer", arguments, &[], self.folder.path()).unwrap()
     }
 
+    /// Starts a producer that ships `file`, and what is written to it, and reports to `report`.
+    pub fn shipper(&self, report: &str, file: &Path) -> Program {
+        let brokers = self.stack.bootstrap();
+        let file = file.to_str().unwrap();
+        let arguments = ["ship", "--brokers", &brokers, "--report", report, "--follow", file];
+        Program::start("producer", arguments, &[], self.folder.path()).unwrap()
+    }
+
     /// Events that Redis has counted.
     pub fn counted_by_redis(&self) -> u64 {
         let levels: Option<HashMap<String, u64>> =
-            self.stack.redis().ok().and_then(|mut redis| redis.hgetall("logs:levels").ok());
+            self.stack.redis().ok().and_then(|mut redis| redis.hgetall(self.key("levels")).ok());
         levels.unwrap_or_default().values().sum()
+    }
+
+    /// Waits until the group has missed all its members.
+    pub fn await_empty_group(&self) {
+        let config = [("bootstrap.servers".to_owned(), self.stack.bootstrap())];
+        let client: BaseConsumer = ClientConfig::from_iter(config).create().unwrap();
+        wait_until("the group to have no members", PATIENCE, || {
+            let groups = client.fetch_group_list(Some("sluice"), Duration::from_secs(5)).unwrap();
+            groups.groups().iter().all(|group| group.members().is_empty())
+        })
+        .unwrap();
     }
 
     /// Waits until Redis has counted exactly so many events and lists the newest, and the files hold as many: what a
@@ -77,7 +158,8 @@ impl Scene {
         .unwrap_or_else(|error| panic!("{error}: {seen} of {events}"));
         assert_eq!(seen, events, "Redis counted more than there is");
         wait_until("Redis to list the newest events", PATIENCE, || {
-            let listed: Option<u64> = self.stack.redis().ok().and_then(|mut r| r.llen("logs:recent").ok());
+            let listed: Option<u64> =
+                self.stack.redis().ok().and_then(|mut r| r.llen(self.key("recent")).ok());
             listed == Some(events.min(100_000))
         })
         .unwrap();
@@ -100,9 +182,14 @@ impl Scene {
 
     /// A consumer's metrics page, read as Prometheus would.
     pub fn metrics(&self, consumer: &Program) -> String {
+        self.page(consumer, "/metrics")
+    }
+
+    /// A page of a consumer, which answers 200.
+    pub fn page(&self, consumer: &Program, path: &str) -> String {
         let log = consumer.stderr();
         let address = log.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
-        http::get(address.parse().unwrap(), "/metrics").unwrap()
+        http::get(address.parse().unwrap(), path).unwrap()
     }
 
     /// Ends a consumer as `docker stop` does, and sees that it ended well.
@@ -130,16 +217,17 @@ impl Scene {
         assert_eq!(acknowledged, events, "acknowledged");
 
         let mut redis = self.stack.redis().unwrap();
-        let levels: BTreeMap<String, u64> = redis.hgetall("logs:levels").unwrap();
+        let levels: BTreeMap<String, u64> = redis.hgetall(self.key("levels")).unwrap();
         assert_eq!(levels, count.levels, "levels in Redis");
-        let services: BTreeMap<String, u64> = redis.hgetall("logs:services").unwrap();
+        let services: BTreeMap<String, u64> = redis.hgetall(self.key("services")).unwrap();
         assert_eq!(services, count.services, "services in Redis");
         for (partition, end) in self.stack.high_watermarks("logs").unwrap().into_iter().enumerate() {
-            let position: Option<String> = redis.get(format!("logs:position:logs:{partition}")).unwrap();
+            let position: Option<String> =
+                redis.get(self.key(&format!("position:logs:{partition}"))).unwrap();
             let next = position.map_or(0, |text| text.split(' ').next().unwrap().parse::<i64>().unwrap());
             assert_eq!(next, end, "position of partition {partition}");
         }
-        let newest: Vec<String> = redis.lrange("logs:recent", 0, -1).unwrap();
+        let newest: Vec<String> = redis.lrange(self.key("recent"), 0, -1).unwrap();
         assert_eq!(newest.len() as u64, events.min(100_000), "newest events in Redis");
         let distinct: HashSet<&String> = newest.iter().collect();
         assert_eq!(distinct.len(), newest.len(), "doubled in the list");
@@ -155,7 +243,8 @@ impl Scene {
         assert!(status.success(), "{}\n{}", verify.stdout(), verify.stderr());
     }
 
-    fn report(&self, name: &str) -> u64 {
+    /// What the broker acknowledged, as a producer reported.
+    pub fn report(&self, name: &str) -> u64 {
         let report = std::fs::read(self.path(name)).unwrap();
         let report: Value = serde_json::from_slice(&report).unwrap();
         report["acknowledged"].as_u64().unwrap()

@@ -12,9 +12,9 @@ use crate::process::Lifetime;
 /// Until a connection is made, and between a command and its reply.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Describes the server; starts nothing.
-pub(crate) fn server(stack: &Path, port: u16, lifetime: Lifetime) -> Result<Server> {
-    let server = Server::new("redis", stack, port, lifetime)?;
+/// Describes a server with `more` settings; starts nothing.
+pub(crate) fn server(name: &str, stack: &Path, port: u16, lifetime: Lifetime, more: &str) -> Result<Server> {
+    let server = Server::new(name, stack, port, lifetime)?;
     let settings = server.write(
         "redis.conf",
         &format!(
@@ -22,7 +22,8 @@ pub(crate) fn server(stack: &Path, port: u16, lifetime: Lifetime) -> Result<Serv
              bind 127.0.0.1\n\
              dir data\n\
              appendonly no\n\
-             save 60 1\n"
+             save 60 1\n\
+             {more}"
         ),
     )?;
     Ok(server.runs("redis-server", [settings.display().to_string()]))
@@ -57,4 +58,19 @@ pub(crate) fn empty(server: &Server) -> Result<()> {
     fs::remove_dir_all(&data)
         .and_then(|()| fs::create_dir(&data))
         .with_context(|| format!("cannot empty {}", data.display()))
+}
+
+/// True if it is a master at present.
+pub(crate) fn is_master(port: u16) -> Result<bool> {
+    Ok(replication(port)?.contains("role:master"))
+}
+
+/// True if it is a master with a replica that has all it had.
+pub(crate) fn has_replica(port: u16) -> Result<bool> {
+    let state = replication(port)?;
+    Ok(state.contains("role:master") && state.contains("state=online"))
+}
+
+fn replication(port: u16) -> Result<String> {
+    Ok(redis::cmd("INFO").arg("replication").query(&mut connect(port)?)?)
 }

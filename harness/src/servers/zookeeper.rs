@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Server, java};
+use crate::KafkaVersion;
 use crate::process::Lifetime;
 
 /// Between a question and its answer.
@@ -29,7 +30,13 @@ pub(crate) fn server(stack: &Path, port: u16, lifetime: Lifetime) -> Result<Serv
             server.data().display()
         ),
     )?;
-    java(server, "128m", "org.apache.zookeeper.server.quorum.QuorumPeerMain", &settings)
+    java(
+        server,
+        KafkaVersion::ZooKeeper39,
+        "128m",
+        "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+        &settings,
+    )
 }
 
 /// True if it says so itself.

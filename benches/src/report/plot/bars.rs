@@ -1,8 +1,8 @@
 //! Programs side by side: events a second as bars, what they cost beside them.
 
-use super::axis::row;
-use super::{Axis, BLUE, GREY, INK, Mark, PALE_INK, panel, room_for, sheet, text};
-use crate::report::numbers::short;
+use figures::numbers::short;
+use figures::plot::row;
+use figures::plot::{Axis, BLUE, GREY, INK, Mark, PALE_INK, panel, room_for, sheet, text};
 use plotters::prelude::*;
 use plotters::style::FontStyle;
 use plotters::style::text_anchor::HPos;

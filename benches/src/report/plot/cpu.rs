@@ -1,10 +1,10 @@
 //! CPU an event, by process: a stacked bar for each run.
 
-use super::axis::row;
-use super::{
+use figures::numbers::figure;
+use figures::plot::row;
+use figures::plot::{
     Area, Axis, BLUE, GREEN, GREY, INK, Mark, ORANGE, PINK, RED, label, panel, room_for, sheet, text, width,
 };
-use crate::report::numbers::figure;
 use plotters::prelude::*;
 use plotters::style::FontStyle;
 use plotters::style::text_anchor::HPos;
@@ -61,7 +61,7 @@ fn draw(
     let highest = rows.iter().map(|row| row.micros.values().sum::<f64>()).fold(0.0, f64::max);
     let (across, _) = area.dim_in_pixel();
     let pixels = f64::from(across - room.0 - room.1) / highest.max(f64::MIN_POSITIVE);
-    let x = Axis::from_zero(highest, 8, crate::report::numbers::trimmed);
+    let x = Axis::from_zero(highest, 8, figures::numbers::trimmed);
     let mut chart = panel(area, title, (x, "µs an event"), Axis::rows(rows.len()), room)?;
     for (index, CpuRow { name, micros }) in rows.iter().enumerate() {
         let (mut from, y) = (0.0, row(index));

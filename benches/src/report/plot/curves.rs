@@ -1,6 +1,6 @@
 //! How figures change with a setting: two panels over the same values.
 
-use super::{Area, Axis, BLUE, HEIGHT, RED, label, panel, sheet};
+use figures::plot::{Area, Axis, BLUE, HEIGHT, RED, label, panel, sheet};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 

@@ -1,10 +1,12 @@
 //! What changes of settings do: ratios with their intervals, beside the noise floor.
 
-use super::axis::row;
-use super::{Area, Axis, BLUE, GREY, INK, Mark, PALE_INK, dashes, label, panel, room_for, sheet, text};
-use crate::report::numbers::trimmed;
 use crate::report::series::bounds;
 use crate::results::{Comparison, Ratio};
+use figures::numbers::trimmed;
+use figures::plot::row;
+use figures::plot::{
+    Area, Axis, BLUE, GREY, INK, Mark, PALE_INK, dashes, label, panel, room_for, sheet, text,
+};
 use plotters::prelude::*;
 use plotters::style::FontStyle;
 use plotters::style::text_anchor::HPos;

@@ -1,10 +1,10 @@
 //! Every pair of runs of a study: the baseline on the left, the tuned one on the right, a line between them.
 
-use super::{Area, Axis, BLUE, GREY, Mark, panel, sheet};
-use crate::report::numbers::time;
 use crate::report::series::bounds;
 use crate::results::Comparison;
 use common::report::Percentiles;
+use figures::numbers::time;
+use figures::plot::{Area, Axis, BLUE, GREY, Mark, panel, sheet};
 use plotters::prelude::*;
 
 /// Which percentile.

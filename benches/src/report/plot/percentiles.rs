@@ -1,9 +1,9 @@
 //! How late events are, by percentile and stage, on a logarithmic scale.
 
-use super::{Axis, BLUE, GREEN, HEIGHT, Mark, ORANGE, RED, dashes, panel, sheet};
-use crate::report::numbers::time;
 use crate::results::Stage;
 use common::report::Percentiles;
+use figures::numbers::time;
+use figures::plot::{Axis, BLUE, GREEN, HEIGHT, Mark, ORANGE, RED, dashes, panel, sheet};
 use plotters::prelude::*;
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub fn percentiles(
 ) -> anyhow::Result<String> {
     let mut legend: Vec<_> = latency.keys().map(|&stage| (Mark::Line, colour(stage), words(stage))).collect();
     if bare.is_some_and(|bare| !bare.is_empty()) {
-        legend.push((Mark::Dashes, super::GREY, "bare program"));
+        legend.push((Mark::Dashes, figures::plot::GREY, "bare program"));
     }
     sheet(title, of, &legend, HEIGHT, |area| {
         let x = Axis::columns(["p50", "p90", "p99", "p99.9", "max"]);

@@ -1,9 +1,9 @@
 //! A spike: what got through, and how late it was, over time.
 
-use super::{Area, Axis, BLUE, GREY, Mark, RED, dashes, panel, sheet};
-use crate::report::numbers::{short, time, trimmed};
 use crate::report::series::{Excursion, bounds, rates};
 use crate::results::{Run, Stage};
+use figures::numbers::{short, time, trimmed};
+use figures::plot::{Area, Axis, BLUE, GREY, Mark, RED, dashes, panel, sheet};
 use plotters::prelude::*;
 
 /// A latency to Redis of this much is too high, ms.

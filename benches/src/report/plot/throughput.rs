@@ -1,9 +1,9 @@
 //! Events a second over the time of a run, file and Redis.
 
-use super::{Axis, BLUE, GREY, HEIGHT, Mark, RED, dashes, panel, sheet};
-use crate::report::numbers::{short, short_rate, trimmed};
 use crate::report::series::rates;
 use crate::results::Run;
+use figures::numbers::{short, short_rate, trimmed};
+use figures::plot::{Axis, BLUE, GREY, HEIGHT, Mark, RED, dashes, panel, sheet};
 use plotters::prelude::*;
 
 /// Draws a run whose samples are in rising order of time; `of` says which.

@@ -8,6 +8,8 @@
 
 use crate::counts::{Counts, ServiceNames};
 use common::level::Level;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -149,7 +151,7 @@ impl CheckpointFile {
     /// What the operating system says.
     pub fn open(data_file: &Path) -> io::Result<(CheckpointFile, Option<Checkpoint>)> {
         let path = Self::path_of(data_file);
-        let file = create_durably(&path)?;
+        let file = create_durably(&path, Links::Refuse)?;
         let bytes = std::fs::read(&path)?;
         let slot_bytes = (bytes.len() / 2).max(FIRST_SLOT_BYTES);
         let last = newest(&bytes, slot_bytes);
@@ -187,7 +189,8 @@ impl CheckpointFile {
         let mut new_path = self.path.clone().into_os_string();
         new_path.push(".new");
         let new_path = PathBuf::from(new_path);
-        self.file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&new_path)?;
+        self.file = create_durably(&new_path, Links::Refuse)?;
+        self.file.set_len(0)?;
         self.file.set_len(2 * self.slot_bytes as u64)?;
         self.write_slot(generation)?;
         self.file.sync_all()?;
@@ -209,14 +212,38 @@ fn parse(slot: &[u8]) -> Option<Checkpoint> {
     (crc32fast::hash(json) == crc).then(|| serde_json::from_slice(json).ok()).flatten()
 }
 
+/// What to do with a symbolic link where a file is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// The user named it: go where it leads.
+    Follow,
+    /// The name was made up here: whoever may write into the folder could have led us to any file.
+    Refuse,
+}
+
+impl Links {
+    fn flags(self) -> i32 {
+        match self {
+            Links::Follow => 0,
+            Links::Refuse => i32::try_from(OFlags::NOFOLLOW.bits()).expect("flags of open(2) are an int"),
+        }
+    }
+}
+
 /// Opens a file for reading and writing; a new one is there after a crash, too.
 ///
 /// # Errors
 /// What the operating system says.
-pub fn create_durably(path: &Path) -> io::Result<File> {
+pub fn create_durably(path: &Path, links: Links) -> io::Result<File> {
     let existed = path.exists();
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o640).custom_flags(links.flags());
+    let file = options.open(path).map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) if links == Links::Refuse => {
+            io::Error::other("it is a symbolic link, which is not followed here: remove it")
+        }
+        _ => error,
+    })?;
     if !existed {
         sync_folder(path)?;
     }
@@ -336,6 +363,42 @@ mod tests {
             let found = newest(&before[..cut], slot);
             assert!(found.is_none() || found == Some(two.clone()) || found == Some(one.clone()));
         }
+    }
+
+    /// Any bytes are a record or none.
+    #[test]
+    fn fuzz_checkpoint_bytes() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            if let Some(found) = newest(bytes, FIRST_SLOT_BYTES) {
+                assert_eq!(
+                    serde_json::from_slice::<Checkpoint>(&serde_json::to_vec(&found).unwrap()).unwrap(),
+                    found
+                );
+            }
+        });
+    }
+
+    /// Two records, then bytes overwritten anywhere and the end cut: one of them or none, never anything else.
+    #[test]
+    fn fuzz_checkpoint_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("logs.txt");
+        let (mut file, _) = CheckpointFile::open(&data).unwrap();
+        let one = checkpoint(1, 2);
+        let two = Checkpoint { generation: 2, length: 999, ..one.clone() };
+        file.write(&one).unwrap();
+        file.write(&two).unwrap();
+        let whole = std::fs::read(CheckpointFile::path_of(&data)).unwrap();
+        let slot = file.slot_bytes;
+        bolero::check!().with_type::<(u16, Vec<u8>, u16)>().for_each(|(at, over, cut)| {
+            let mut bytes = whole.clone();
+            for (byte, new) in bytes[usize::from(*at) % whole.len()..].iter_mut().zip(over) {
+                *byte = *new;
+            }
+            bytes.truncate(whole.len() - usize::from(*cut) % whole.len());
+            let found = newest(&bytes, slot);
+            assert!(found.is_none() || found == Some(one.clone()) || found == Some(two.clone()), "{found:?}");
+        });
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! One writer a file. The lock is the kernel's (`flock`), so it ends with its holder, however that dies.
 
+use super::checkpoint::{Links, create_durably};
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
@@ -39,7 +40,7 @@ impl FileLock {
         let path = PathBuf::from(path);
         let io_error = |error| LockError::Io { path: path.clone(), error };
         loop {
-            let mut file = super::checkpoint::create_durably(&path).map_err(io_error)?;
+            let mut file = create_durably(&path, Links::Refuse).map_err(io_error)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -78,6 +79,17 @@ mod tests {
         assert_eq!(refused.to_string(), "held by first");
         drop(lock);
         FileLock::try_take(&data, "second").unwrap();
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_lock_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, precious) = (folder.path().join("logs.txt"), folder.path().join("precious"));
+        std::fs::write(&precious, "as it was").unwrap();
+        std::os::unix::fs::symlink(&precious, folder.path().join("logs.txt.lock")).unwrap();
+        let error = FileLock::try_take(&data, "me").unwrap_err();
+        assert!(error.to_string().contains("logs.txt.lock: it is a symbolic link"), "{error}");
+        assert_eq!(std::fs::read(&precious).unwrap(), b"as it was");
     }
 
     #[test]

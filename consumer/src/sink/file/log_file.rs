@@ -15,7 +15,7 @@
 //!
 //! Reading always goes on where the checkpoint says: what was taken away by hand is not written again.
 
-use super::checkpoint::{Checkpoint, CheckpointFile, Place, Position, TAIL_BYTES, create_durably};
+use super::checkpoint::{Checkpoint, CheckpointFile, Links, Place, Position, TAIL_BYTES, create_durably};
 use super::disk::DiskFile;
 use super::lock::{FileLock, LockError};
 use crate::counts::{Counts, ServiceNames};
@@ -67,6 +67,7 @@ pub enum FileError {
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
+    links: Links,
     file: DiskFile,
     length: u64,
     tail: Vec<u8>,
@@ -83,7 +84,13 @@ impl LogFile {
     ///
     /// # Errors
     /// [`FileError`]; `Lock(Held)` when another consumer has it.
-    pub fn open(path: &Path, topic: &str, holder: &str, rotation: Rotation) -> Result<LogFile, FileError> {
+    pub fn open(
+        path: &Path,
+        links: Links,
+        topic: &str,
+        holder: &str,
+        rotation: Rotation,
+    ) -> Result<LogFile, FileError> {
         let lock = FileLock::try_take(path, holder)?;
         let io_error = |error| FileError::Io { path: path.to_owned(), error };
         let (checkpoint_file, last) = CheckpointFile::open(path).map_err(io_error)?;
@@ -95,7 +102,8 @@ impl LogFile {
         let now = Instant::now();
         let mut log_file = LogFile {
             path: path.to_owned(),
-            file: DiskFile::new(create_durably(path).map_err(io_error)?),
+            links,
+            file: DiskFile::new(create_durably(path, links).map_err(io_error)?),
             length: 0,
             tail: Vec::new(),
             opened: now,
@@ -301,7 +309,7 @@ impl LogFile {
     /// Leaves the file that was open to whoever took it, and goes on in the one at the path.
     fn reopen(&mut self) -> io::Result<()> {
         // Makes our own renaming durable, too: the new file's folder is synced.
-        self.file = DiskFile::new(create_durably(&self.path)?);
+        self.file = DiskFile::new(create_durably(&self.path, self.links)?);
         self.opened = Instant::now();
         let found = self.file.file().metadata()?.len();
         self.go_on_behind(found)?;
@@ -316,7 +324,7 @@ mod tests {
     use std::fs::File;
 
     fn open(path: &Path) -> LogFile {
-        LogFile::open(path, "logs", "test", Rotation::default()).unwrap()
+        LogFile::open(path, Links::Refuse, "logs", "test", Rotation::default()).unwrap()
     }
 
     /// Appends a line and checkpoints it as offset `next - 1` of partition 0.
@@ -424,7 +432,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("logs.txt");
         let rotation = Rotation { size: Some(8), every: None };
-        let mut file = LogFile::open(&path, "logs", "test", rotation).unwrap();
+        let mut file = LogFile::open(&path, Links::Refuse, "logs", "test", rotation).unwrap();
         for n in 0..10 {
             durable_line(&mut file, &format!("line {n}\n"), n + 1);
             file.rotate_if_due().unwrap();
@@ -447,7 +455,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("logs.txt");
         drop(open(&path));
-        let error = LogFile::open(&path, "other", "test", Rotation::default()).unwrap_err();
+        let error = LogFile::open(&path, Links::Refuse, "other", "test", Rotation::default()).unwrap_err();
         assert!(error.to_string().contains("topic 'logs', not 'other'"), "{error}");
+    }
+
+    #[test]
+    fn a_link_is_followed_only_where_the_user_named_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, target) = (folder.path().join("logs-0.txt"), folder.path().join("elsewhere"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let open = |links| LogFile::open(&link, links, "logs", "test", Rotation::default());
+        let error = open(Links::Refuse).unwrap_err();
+        assert!(error.to_string().contains("it is a symbolic link"), "{error}");
+        assert!(!target.exists());
+        drop(open(Links::Follow).unwrap());
+        assert!(target.exists());
     }
 }

@@ -26,6 +26,8 @@ pub type FileId = usize;
 pub struct Block {
     /// The file.
     pub file: FileId,
+    /// The worker that filled it, and gets it back.
+    pub worker: usize,
     /// Whole lines.
     pub lines: Vec<u8>,
     /// Of every partition that moved on.
@@ -60,11 +62,11 @@ pub enum Job {
     TakeOn(FileId, i32, Place),
     /// Writes.
     Write(Block),
-    /// Makes all durable and lets the file go.
-    Close(FileId),
+    /// Makes all durable and lets the file go, as a worker wants.
+    Close(FileId, usize),
 }
 
-/// What the writer tells.
+/// What the writer tells a worker.
 #[derive(Debug)]
 pub enum Done {
     /// A block is durable; its memory may be used again.
@@ -98,10 +100,10 @@ impl Durable {
 
 /// The writing thread's state.
 pub struct Writer {
-    /// Jobs from the pipeline.
+    /// Jobs from the workers.
     pub jobs: Receiver<Job>,
-    /// Answers to it.
-    pub done: Sender<Done>,
+    /// Answers, by worker.
+    pub done: Vec<Sender<Done>>,
     /// What Redis may be told.
     pub durable: Durable,
     /// Rejected events that the broker has.
@@ -115,14 +117,20 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Works until the pipeline drops its end; then all is durable.
+    /// Works until the last worker drops its end; then all is durable.
     pub fn run(self) {
         let mut state =
             State { files: BTreeMap::new(), unsynced: Vec::new(), bytes: 0, last_sync: Instant::now() };
         if let Err((path, error)) = self.work(&mut state) {
-            // The receiver may be gone: then nobody is left to tell.
-            let _ = self.done.send(Done::Failed(format!("{path}: {error}")));
+            for worker in 0..self.done.len() {
+                self.tell(worker, Done::Failed(format!("{path}: {error}")));
+            }
         }
+    }
+
+    fn tell(&self, worker: usize, done: Done) {
+        // A worker that is gone needs no answer.
+        let _ = self.done[worker].send(done);
     }
 
     fn work(&self, state: &mut State) -> Result<(), (String, io::Error)> {
@@ -145,10 +153,10 @@ impl Writer {
                         self.sync(state)?;
                     }
                 }
-                Ok(Job::Close(id)) => {
+                Ok(Job::Close(id, worker)) => {
                     self.sync(state)?;
                     state.files.remove(&id);
-                    let _ = self.done.send(Done::Closed);
+                    self.tell(worker, Done::Closed);
                 }
                 Err(RecvTimeoutError::Timeout) => self.sync(state)?,
                 Err(RecvTimeoutError::Disconnected) => return self.sync(state),
@@ -194,7 +202,7 @@ impl Writer {
                     self.durable.set(progress.partition, position.clone());
                 }
             }
-            let _ = self.done.send(Done::Durable(block));
+            self.tell(block.worker, Done::Durable(block));
         }
         state.bytes = 0;
         let label = SinkLabel { sink: Sink::file };

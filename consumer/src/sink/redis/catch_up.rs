@@ -8,9 +8,9 @@
 use super::request::{Keys, Request};
 use crate::counts::Services;
 use crate::sink::file::checkpoint::{Place, same_topic};
-use common::decode::decode;
+use common::decode::decode_within;
 use common::event::now_micros;
-use kafka::consume::{DataQueue, Item, watch_topics};
+use kafka::consume::{AtMost, DataQueue, Item, watch_topics};
 use kafka::options::KafkaOptions;
 use kafka::topic::topic_id;
 use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
@@ -20,8 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Messages a batch.
-const BATCH: usize = 5_000;
+const BATCH: AtMost = AtMost { messages: 5_000, bytes: 2 << 20 };
 const WAIT: Duration = Duration::from_millis(50);
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 const MADE_ANEW: KafkaError = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicId);
@@ -161,10 +160,7 @@ impl CatchUp {
                         reading.next = message.offset + 1;
                     }
                     let payload = message.payload.unwrap_or_default();
-                    let Ok(event) = decode(payload) else { continue };
-                    if payload.len() > self.max_event_bytes {
-                        continue;
-                    }
+                    let Ok(event) = decode_within(payload, self.max_event_bytes) else { continue };
                     if lists_only {
                         request.push_to_lists(payload, event.level);
                     } else {

@@ -5,7 +5,7 @@ use super::request::{Keys, Request};
 use super::session::Claim;
 use super::{Control, Front, Patience, RedisSink, Told};
 use common::event::now_micros;
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use std::collections::BTreeMap;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -161,11 +161,15 @@ impl RedisFeed {
         let RedisFeed { control, feed, told, thread, .. } = self;
         drop((control, feed));
         // The sink's end of `told` closes with its thread.
-        while told.recv_deadline(deadline).is_ok() {}
-        if thread.is_finished() {
-            let _ = thread.join();
-        } else {
-            warn!("Redis did not take the last batches in time: it is caught up at the next start");
+        loop {
+            match told.recv_deadline(deadline) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return drop(thread.join()),
+                Err(RecvTimeoutError::Timeout) => {
+                    warn!("Redis did not take the last batches in time: it is caught up at the next start");
+                    return;
+                }
+            }
         }
     }
 

@@ -13,15 +13,11 @@
 //! seen, and the caller starts over with [`Session::claim`].
 
 use super::request::{Keys, Moved, Request, Tail, command};
+use super::servers::{ConnectError, Servers};
 use crate::counts::ServiceNames;
 use crate::sink::file::checkpoint::{Place, Position, same_topic};
 use redis::{Connection, RedisError, Value};
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// A Redis that says nothing for so long is taken for dead.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a session is over.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +83,7 @@ pub struct Claimed {
 /// A connection and what it owns.
 pub struct Session {
     connection: Connection,
+    address: String,
     keys: Keys,
     names: ServiceNames,
     owner: String,
@@ -103,19 +100,18 @@ impl Session {
     /// Connects.
     ///
     /// # Errors
-    /// When Redis can't be reached or refuses the login.
+    /// When no Redis can be reached that takes our writes.
     pub fn connect(
-        client: &redis::Client,
+        servers: &Servers,
         keys: Keys,
         names: ServiceNames,
         owner: String,
-    ) -> Result<Session, SessionError> {
-        let mut connection = client.get_connection_with_timeout(CONNECT_TIMEOUT)?;
-        connection.set_read_timeout(Some(REPLY_TIMEOUT))?;
-        connection.set_write_timeout(Some(REPLY_TIMEOUT))?;
+    ) -> Result<Session, ConnectError> {
+        let (mut connection, address) = servers.connect(&keys)?;
         warn_of_eviction(&mut connection);
         Ok(Session {
             connection,
+            address,
             keys,
             names,
             owner,
@@ -124,6 +120,11 @@ impl Session {
             marks: BTreeMap::new(),
             watch: Vec::new(),
         })
+    }
+
+    /// The server it is connected to.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Positions that this session owns.

@@ -138,6 +138,22 @@ fn an_event_waits_for_a_further_line_only_so_long() {
     assert_eq!(events.len(), 2);
 }
 
+/// Any bytes give events that decode and fit the limit, and every line is counted in one of them.
+#[test]
+fn fuzz_ship() {
+    bolero::check!().for_each(|bytes: &[u8]| {
+        let (events, counters) = ship_with(settings(), bytes, 13);
+        let newlines = bytes.iter().filter(|&&byte| byte == b'\n').count();
+        let lines = newlines + usize::from(bytes.last().is_some_and(|&byte| byte != b'\n'));
+        assert_eq!(counters.lines, lines as u64);
+        assert_eq!(counters.events, counters.lines - counters.blank - counters.joined);
+        assert_eq!(counters.events, events.len() as u64);
+        for event in &events {
+            assert!(event.len() <= LIMIT && decode(event).is_ok(), "{}", String::from_utf8_lossy(event));
+        }
+    });
+}
+
 /// Bytes that look like logs now and then.
 fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![

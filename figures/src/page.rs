@@ -1,8 +1,8 @@
 //! A page of Markdown with its plots, built from the top down.
 
-use super::numbers::duration;
-use super::table::{Table, escaped};
-use crate::results::Machine;
+use crate::machine::Machine;
+use crate::numbers::duration;
+use crate::table::{Table, escaped};
 use anyhow::Context;
 use chrono::DateTime;
 use common::units::{format_grouped, format_size};

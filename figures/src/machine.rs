@@ -1,11 +1,28 @@
 //! The machine that figures were measured on.
 
-use crate::results::Machine;
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+/// The machine and the versions of what ran on it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Machine {
+    /// As `/proc/cpuinfo` names it.
+    pub processor: String,
+    /// Logical processors.
+    pub cores: usize,
+    /// Bytes.
+    pub memory: u64,
+    /// `Linux 6.1.0`.
+    pub kernel: String,
+    /// File system under the log file, `ext4`.
+    pub file_system: String,
+    /// By name (`Kafka`, `Redis`, `Java`, `librdkafka`, `Sluice`).
+    pub versions: BTreeMap<String, String>,
+}
 
 /// Describes this machine, and the file system under `folder`.
 ///

@@ -1,0 +1,224 @@
+//! Consumers that share a file or files, kept running as a container engine would.
+
+use anyhow::{Context, Result, ensure};
+use harness::ports::free_port;
+use harness::{Program, Signal, http};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A session with Kafka: so soon is a dead consumer missed.
+const SESSION: &str = "session.timeout.ms=3000";
+
+/// Between the end of a consumer and its next start.
+const RESTART_AFTER: Duration = Duration::from_millis(500);
+
+/// Until a consumer that was asked to end must have.
+const ENDED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How a pipeline's consumers are started.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its group, its prefix in Redis and its folder.
+    pub name: &'static str,
+    /// As `--file` takes it.
+    pub file: &'static str,
+    /// How many consumers there are.
+    pub consumers: usize,
+    /// Of Kafka.
+    pub brokers: String,
+    /// Of Redis, with what belongs to it.
+    pub redis: Vec<String>,
+}
+
+/// A group of consumers with their files.
+#[derive(Debug)]
+pub struct Pipeline {
+    setting: Setting,
+    folder: PathBuf,
+    consumers: Vec<Consumer>,
+    /// Ends that nobody had asked for.
+    ends: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Consumer {
+    program: Program,
+    metrics: SocketAddr,
+    ended: Option<Instant>,
+}
+
+impl Pipeline {
+    /// Starts the consumers.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub fn start(setting: Setting, folder: &Path) -> Result<Pipeline> {
+        let folder = folder.join(setting.name);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let mut pipeline = Pipeline { setting, folder, consumers: Vec::new(), ends: Vec::new() };
+        for _ in 0..pipeline.setting.consumers {
+            pipeline.join()?;
+        }
+        Ok(pipeline)
+    }
+
+    /// Its group, and its prefix in Redis.
+    pub fn name(&self) -> &'static str {
+        self.setting.name
+    }
+
+    /// Starts one more consumer.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn join(&mut self) -> Result<()> {
+        let metrics = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let program = self.launch(metrics)?;
+        self.consumers.push(Consumer { program, metrics, ended: None });
+        Ok(())
+    }
+
+    /// Ends the consumer that came last, in order.
+    ///
+    /// # Errors
+    /// When it does not end well.
+    pub fn leave(&mut self) -> Result<()> {
+        self.consumers.pop().map_or(Ok(()), |mut last| end(&mut last.program))
+    }
+
+    /// Ends one consumer in order; it is started again like any other.
+    ///
+    /// # Errors
+    /// When it does not end well.
+    pub fn stop(&mut self, which: usize) -> Result<()> {
+        let program = self.program(which);
+        end(program)?;
+        self.restart(which)
+    }
+
+    /// Kills one consumer, does something while it is away, and starts it again.
+    ///
+    /// # Errors
+    /// When the operating system refuses, or as `meanwhile`.
+    pub fn kill(&mut self, which: usize, meanwhile: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        self.program(which).kill()?;
+        meanwhile(&self.folder)?;
+        self.restart(which)
+    }
+
+    /// Sends a signal to one consumer.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn signal(&mut self, which: usize, signal: Signal) -> Result<()> {
+        self.program(which).signal(signal)
+    }
+
+    /// Process id of a consumer that writes, and the files of all.
+    ///
+    /// # Errors
+    /// When none does at the moment.
+    pub fn writer(&self) -> Result<(u32, Vec<PathBuf>)> {
+        let active = |consumer: &&Consumer| {
+            http::get(consumer.metrics, "/readyz").is_some_and(|page| page.starts_with("active"))
+        };
+        let writer = self.consumers.iter().find(active).context("no consumer is active")?;
+        Ok((writer.program.pid(), files(&self.folder)?))
+    }
+
+    /// Its files, those that were moved away first.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
+        files(&self.folder)
+    }
+
+    /// Starts those again that have ended by themselves, and remembers what they said.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub fn look_after(&mut self) -> Result<()> {
+        for which in 0..self.consumers.len() {
+            let consumer = &mut self.consumers[which];
+            match consumer.ended {
+                None if consumer.program.is_running()? => {}
+                None => {
+                    consumer.ended = Some(Instant::now());
+                    let said = consumer.program.stderr();
+                    let last = said.lines().last().unwrap_or("nothing").to_owned();
+                    self.ends.push(format!("{}: {last}", self.setting.name));
+                }
+                Some(ended) if ended.elapsed() < RESTART_AFTER => {}
+                Some(_) => self.restart(which)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What consumers said that ended by themselves since the last time.
+    pub fn take_ends(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.ends)
+    }
+
+    /// Process ids of those that run.
+    pub fn pids(&self) -> Vec<u32> {
+        self.consumers.iter().map(|consumer| consumer.program.pid()).collect()
+    }
+
+    /// Ends all consumers in order.
+    ///
+    /// # Errors
+    /// When one does not end well.
+    pub fn end(&mut self) -> Result<()> {
+        self.consumers.drain(..).try_for_each(|mut consumer| end(&mut consumer.program))
+    }
+
+    fn restart(&mut self, which: usize) -> Result<()> {
+        let index = which % self.consumers.len();
+        let program = self.launch(self.consumers[index].metrics)?;
+        self.consumers[index].program = program;
+        self.consumers[index].ended = None;
+        Ok(())
+    }
+
+    fn launch(&self, metrics: SocketAddr) -> Result<Program> {
+        let Setting { name, file, brokers, redis, .. } = &self.setting;
+        let metrics = metrics.to_string();
+        let mut arguments = vec!["--brokers", brokers, "--group", name, "--file", file, "--kafka", SESSION];
+        arguments.extend(["--metrics-addr", &metrics, "--redis-prefix", name]);
+        arguments.extend(redis.iter().map(String::as_str));
+        Program::start("consumer", arguments, &[], &self.folder)
+    }
+
+    fn program(&mut self, which: usize) -> &mut Program {
+        let index = which % self.consumers.len();
+        &mut self.consumers[index].program
+    }
+}
+
+fn end(program: &mut Program) -> Result<()> {
+    program.signal(Signal::TERM)?;
+    let status = program.wait(ENDED_WITHIN)?;
+    ensure!(status.success(), "a consumer that was asked to end did so with {status}:\n{}", program.stderr());
+    Ok(())
+}
+
+/// Every `.txt` of a pipeline's folder; `logs…` are the last, since the others were moved away before.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    let current =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"logs"));
+    files.sort_by_key(|path| (current(path), path.clone()));
+    Ok(files)
+}

@@ -1,0 +1,111 @@
+//! `consumer rejected`: what could not be understood comes back, each event once.
+
+use crate::scene::{PATIENCE, Scene, random, random_pause};
+use harness::{Program, wait_until};
+use serde_json::Value;
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+const EVENTS: usize = 30_000;
+
+fn await_rejected(scene: &Scene, events: usize) {
+    wait_until("the rejected events to be in their topic", PATIENCE, || {
+        let ends = scene.stack.high_watermarks("logs.rejected").unwrap_or_default();
+        ends.iter().sum::<i64>() == events as i64
+    })
+    .unwrap();
+}
+
+/// Runs `consumer rejected …` to its end; its exit code and what it printed.
+fn rejected(scene: &Scene, arguments: &[&str]) -> (i32, String) {
+    let mut program = scene.rejected(arguments);
+    let code = program.wait(PATIENCE).unwrap().code().unwrap();
+    (code, program.stdout() + &program.stderr())
+}
+
+/// Given thousands of events without a message, when a person gives them one and brings them back, with attempts that
+/// are killed and two at the same time, then each is in the file and in Redis once.
+#[test]
+fn mended_events_come_back_once() {
+    let mut random = random();
+    let scene = Scene::new(3);
+    let bad = (0..EVENTS).map(|n| format!("{{\"level\":\"WARN\",\"service\":\"s\",\"n\":{n}}}"));
+    scene.stack.produce("logs", None, None, bad).unwrap();
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    await_rejected(&scene, EVENTS);
+    let (code, table) = rejected(&scene, &["list"]);
+    assert!(code == 0 && table.contains("no_message") && table.contains("30,000"), "{table}");
+    let (code, said) = rejected(&scene, &["replay"]);
+    assert!(
+        code == 0 && said.contains("still refused") && said.contains("brought back                 0"),
+        "{said}"
+    );
+
+    let (_, lines) = rejected(&scene, &["list", "--json", "--reason", "no_message"]);
+    let mut mended = String::new();
+    for line in lines.lines() {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        let payload = line["payload"].as_str().unwrap().replacen('{', "{\"message\":\"mended\",", 1);
+        line["payload"] = payload.into();
+        writeln!(mended, "{line}").unwrap();
+    }
+    std::fs::write(scene.path("mended.jsonl"), &mended).unwrap();
+    let replay = ["replay", "--mended", "mended.jsonl"];
+    for _ in 0..4 {
+        let mut killed = scene.rejected(&replay);
+        random_pause(&mut random, Duration::from_millis(1_500));
+        killed.kill().unwrap();
+    }
+    let mut both = [scene.rejected(&replay), scene.rejected(&replay)];
+    let ends: Vec<bool> = both.iter_mut().map(|one| one.wait(PATIENCE).unwrap().success()).collect();
+    let said = both.iter().map(Program::stderr).collect::<String>();
+    assert!(ends.contains(&true), "one of them gets through: {said}");
+    let (code, said) = rejected(&scene, &replay);
+    assert!(code == 0 && said.contains("brought back before     30,000"), "{code} {said}");
+
+    scene.await_count(EVENTS as u64);
+    scene.end(&mut consumer);
+    let text = std::fs::read_to_string(scene.path("logs.txt")).unwrap();
+    let numbers =
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["n"].as_u64().unwrap());
+    assert_eq!(numbers.clone().count(), EVENTS);
+    assert_eq!(numbers.collect::<HashSet<u64>>().len(), EVENTS, "doubled in the file");
+    let (_, table) = rejected(&scene, &["list"]);
+    assert!(table.contains("no_message               0       30,000"), "{table}");
+}
+
+/// Given events that were refused for their size, when the limit is raised, then they come back as they are, and what
+/// is no event still does not.
+#[test]
+fn what_was_too_large_comes_back_under_a_higher_limit() {
+    let scene = Scene::new(2);
+    let large = |n: usize| format!("{{\"message\":\"{}\",\"n\":{n}}}", "x".repeat(5_000));
+    scene.stack.produce("logs", None, Some(b"key"), (0..10).map(large)).unwrap();
+    scene.stack.produce("logs", None, None, ["no event", "\u{1b}[2J"]).unwrap();
+    let mut consumer = scene.consumer("logs.txt", &["--max-event-bytes", "1KiB"]);
+    await_rejected(&scene, 12);
+    scene.end(&mut consumer);
+    let (_, table) = rejected(&scene, &["list"]);
+    assert!(table.contains("logs/") && !table.contains('\u{1b}'), "{table}");
+
+    let mut consumer = scene.consumer("logs.txt", &["--max-event-bytes", "10KiB"]);
+    let raised = ["replay", "--max-event-bytes", "10KiB"];
+    let (code, said) = rejected(&scene, &[raised.as_slice(), &["--dry-run"]].concat());
+    assert!(code == 0 && said.contains("would be brought back        10"), "{said}");
+    let (code, said) = rejected(&scene, &raised);
+    assert!(code == 0 && said.contains("brought back                10"), "{said}");
+    let (code, said) = rejected(&scene, &raised);
+    assert!(code == 0 && said.contains("brought back                 0"), "{said}");
+    scene.await_count(10);
+    scene.end(&mut consumer);
+    let mut lines: Vec<String> =
+        std::fs::read_to_string(scene.path("logs.txt")).unwrap().lines().map(str::to_owned).collect();
+    lines.sort();
+    let mut expected: Vec<String> = (0..10).map(large).collect();
+    expected.sort();
+    assert_eq!(lines, expected);
+    let records = scene.stack.consume_all("logs").unwrap();
+    let keyed = records.iter().filter(|record| record.key.as_deref() == Some(b"key")).count();
+    assert_eq!(keyed, 20, "they keep their keys");
+}
