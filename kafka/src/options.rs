@@ -13,6 +13,9 @@ use std::fmt::{self, Debug, Formatter};
 const TOPIC_GRACE: [(&str, &str); 2] =
     [("topic.metadata.propagation.max.ms", "2100000"), ("metadata.max.age.ms", "60000")];
 
+/// Back within a second or so once a broker can be reached again; librdkafka's own limit is 10 s.
+const RECONNECT: (&str, &str) = ("reconnect.backoff.max.ms", "1000");
+
 /// Properties that have two names, and the one of them that is used here: under both at once it would be left to
 /// chance which value counts.
 const OTHER_NAMES: [(&str, &str); 8] = [
@@ -71,7 +74,7 @@ impl KafkaOptions {
     pub fn client_config(&self, defaults: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);
-        for &(key, value) in TOPIC_GRACE.iter().chain(defaults) {
+        for &(key, value) in TOPIC_GRACE.iter().chain([&RECONNECT]).chain(defaults) {
             config.set(key, value);
         }
         for (key, value) in self.set_by_user() {

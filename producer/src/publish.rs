@@ -41,8 +41,6 @@ const DEFAULTS: &[(&str, &str)] = &[
     // Bound the memory, at some 400 bytes a message: below 256 MiB for the process.
     ("queue.buffering.max.messages", "200000"),
     ("queue.buffering.max.kbytes", "65536"),
-    // Back soon after that restart; the library's own default is 10 s.
-    ("reconnect.backoff.max.ms", "1000"),
     ("socket.nagle.disable", "true"),
 ];
 

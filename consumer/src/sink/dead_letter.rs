@@ -12,6 +12,7 @@
 
 pub mod source;
 
+use crate::backoff::Backoff;
 use crate::metrics::{Metrics, ReasonLabel, TargetLabel};
 use anyhow::Context;
 use common::decode::Reject;
@@ -34,7 +35,8 @@ use tracing::{error, info, warn};
 const MAX_OUTSTANDING_BYTES: usize = 16 << 20;
 /// What an event costs on its way beside its bytes.
 const OVERHEAD_BYTES: usize = 256;
-const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// Between two looks at what librdkafka has to say, while there is nothing to send.
+const IDLE_WAIT: Duration = Duration::from_millis(500);
 /// Room for what headers add to the largest message that the source topic may hold.
 const TOPIC_MAX_MESSAGE_BYTES: &str = "2097152";
 
@@ -227,28 +229,34 @@ impl Thread {
         let Ok(first) = letters.recv() else { return };
         info!(topic = self.topic, "first rejected event: its bytes and the reason are kept in the topic");
         let mut waiting = BTreeMap::from([(first.number, Waiting::from(first.rejected))]);
-        while let Next::NewProducer = self.work(letters, &mut waiting) {
+        let mut backoff = Backoff::default();
+        while let Next::NewProducer = self.work(letters, &mut waiting, &mut backoff) {
             error!(topic = self.topic, "the Kafka client for rejected events can't go on: making another");
             self.count_retry();
         }
     }
 
     /// Sends what waits and what comes, until there is nothing more, or the producer can't go on.
-    fn work(&self, letters: &Receiver<Letter>, waiting: &mut BTreeMap<u64, Waiting>) -> Next {
+    fn work(
+        &self,
+        letters: &Receiver<Letter>,
+        waiting: &mut BTreeMap<u64, Waiting>,
+        backoff: &mut Backoff,
+    ) -> Next {
         let producer = loop {
             match self.connect() {
                 Ok(producer) => break producer,
                 Err(error) => {
                     error!(topic = self.topic, "rejected events can't be kept, trying again: {error:#}");
                     self.count_retry();
-                    std::thread::park_timeout(RETRY_AFTER);
+                    std::thread::park_timeout(backoff.next());
                 }
             }
         };
         let mut to_send: BTreeSet<u64> = waiting.keys().copied().collect();
         let mut send_at = Instant::now();
         loop {
-            match letters.recv_timeout(if waiting.is_empty() { RETRY_AFTER } else { Duration::ZERO }) {
+            match letters.recv_timeout(if waiting.is_empty() { IDLE_WAIT } else { Duration::ZERO }) {
                 Ok(letter) => {
                     let letter_waits = waiting.entry(letter.number).or_insert(letter.rejected.into());
                     self.send(&producer, letter.number, letter_waits);
@@ -268,6 +276,7 @@ impl Thread {
             let mut broken = false;
             for (number, error) in done {
                 let Some(code) = error else {
+                    backoff.reset();
                     let bytes = waiting.remove(&number).map_or(0, |letter| letter.rejected.bytes());
                     self.acknowledged.acknowledge(number, bytes);
                     continue;
@@ -281,7 +290,7 @@ impl Thread {
                 }
                 if to_send.is_empty() {
                     warn!(topic = self.topic, %code, "a rejected event was not taken, trying again");
-                    send_at = Instant::now() + RETRY_AFTER;
+                    send_at = Instant::now() + backoff.next();
                 }
                 self.count_retry();
                 to_send.insert(number);
