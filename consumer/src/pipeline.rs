@@ -11,6 +11,7 @@
 //! messages, for room in the file's memory, and, a little, for Redis ([`Patience`](crate::sink::redis::Patience)).
 
 mod rebalance;
+mod redis;
 
 use crate::counts::{Counts, ServiceNames, Services};
 use crate::group::{COMPLAINT_INTERVAL, Group, Standing};
@@ -41,8 +42,6 @@ use tracing::{error, info, warn};
 const IDLE_WAIT: Duration = Duration::from_millis(5);
 /// Without partitions for so long, it is said why that may be.
 const SAY_WAITING_AFTER: Duration = Duration::from_secs(3);
-/// A Redis that stays away is mentioned again so often.
-const SAY_REDIS_AGAIN_AFTER: Duration = Duration::from_secs(60);
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 /// For the last commit, where more than the display hangs on it: a rebalance may take a session (10 s).
 const COMMIT_TIME: Duration = Duration::from_secs(15);
@@ -284,24 +283,6 @@ impl Pipeline {
         in_doubt
     }
 
-    /// Completes the batch for Redis and sends it off.
-    fn feed_redis(&mut self) {
-        let Some(redis) = &mut self.redis else { return };
-        redis.set_front(self.partitions.iter().map(|(&id, partition)| (id, partition.next)));
-        if let Some((request, _)) = redis.batch() {
-            for (&id, partition) in &mut self.partitions {
-                if partition.next > partition.redis_next {
-                    request.moved(id, partition.redis_next, partition.next);
-                    partition.redis_next = partition.next;
-                }
-            }
-            redis.submit();
-            if !redis.attached() {
-                self.note_redis(false);
-            }
-        }
-    }
-
     /// Hands blocks to the writer.
     fn flush(&mut self, all: bool) {
         let Pipeline { file, partitions, dead_letters, .. } = self;
@@ -326,20 +307,7 @@ impl Pipeline {
                 Err(TryRecvError::Disconnected) => bail!("the file's writer is gone"),
             }
         }
-        while let Some(told) = self.redis.as_ref().and_then(|redis| redis.told().try_recv().ok()) {
-            self.heard(told);
-        }
-        while let Some(wait) = self.redis.as_mut().and_then(RedisFeed::must_wait) {
-            let started = Instant::now();
-            let told = self.redis.as_ref().and_then(|redis| redis.told().recv_timeout(wait).ok());
-            if let Some(redis) = &mut self.redis {
-                redis.waited(started);
-            }
-            match told {
-                Some(told) => self.heard(told),
-                None => self.detach_redis("it is too slow"),
-            }
-        }
+        self.wait_for_redis();
         Ok(())
     }
 
@@ -355,52 +323,6 @@ impl Pipeline {
             Done::Failed(why) => bail!("the file can't be written: {why}"),
         }
         Ok(())
-    }
-
-    fn heard(&mut self, told: Told) {
-        let Some(redis) = &mut self.redis else { return };
-        match told {
-            Told::Wants(number, held) if redis.is_current(number) => {
-                let mut from = BTreeMap::new();
-                for (&id, partition) in &mut self.partitions {
-                    partition.redis_next = held.get(&id).copied().unwrap_or(0).max(partition.next);
-                    from.insert(id, partition.redis_next);
-                }
-                redis.attach(from);
-                self.note_redis(true);
-                info!("Redis is attached");
-            }
-            Told::Wants(..) => {}
-            Told::Back(request) => redis.recycle(request),
-            Told::Holds(positions) => {
-                for (partition, next) in positions {
-                    self.ledger.redis_holds(partition, next);
-                }
-            }
-            Told::Lost(why) => self.detach_redis(&why),
-        }
-    }
-
-    /// Whether Redis keeps up decides what may be committed, and is shown.
-    fn note_redis(&mut self, attached: bool) {
-        self.ledger.set_redis_attached(attached);
-        self.vitals.set_redis_attached(attached);
-    }
-
-    fn detach_redis(&mut self, why: &str) {
-        if let Some(redis) = &mut self.redis {
-            let news = redis.attached()
-                || self
-                    .redis_trouble
-                    .as_ref()
-                    .is_none_or(|(last, at)| last != why || at.elapsed() >= SAY_REDIS_AGAIN_AFTER);
-            redis.detach();
-            self.note_redis(false);
-            if news {
-                self.redis_trouble = Some((why.to_owned(), Instant::now()));
-                warn!(why, "Redis is detached: the file goes on, Redis is caught up from Kafka later");
-            }
-        }
     }
 
     fn every_second(&mut self) {

@@ -11,8 +11,6 @@ use crate::metrics::PartitionLabel;
 use crate::sink::file::checkpoint::{Place, Position, same_topic};
 use crate::sink::file::lock::LockError;
 use crate::sink::file::log_file::FileError;
-use crate::sink::redis::Told;
-use crate::sink::redis::session::Claim;
 use anyhow::bail;
 use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
@@ -20,8 +18,6 @@ use tracing::{error, info, warn};
 /// For making durable what a partition's next owner must not do again.
 const REVOKE_TIME: Duration = Duration::from_secs(30);
 const REVOKE_REDIS_TIME: Duration = Duration::from_secs(2);
-/// How long new partitions wait for Redis to say where it is, before the file goes on without it.
-const CLAIM_TIME: Duration = Duration::from_millis(500);
 /// How often a partition that can't be started yet is tried. A question that Kafka does not answer holds the other
 /// partitions up: the next one waits several times as long as that took.
 const TRY_INTERVAL: Duration = Duration::from_millis(200);
@@ -115,35 +111,6 @@ impl Pipeline {
         info!(partition = id, offset, end, "reading starts");
         self.partitions.insert(id, partition);
         start
-    }
-
-    fn reassign_redis(&mut self) {
-        let Some(redis) = &mut self.redis else { return };
-        let claims = self.partitions.iter().map(|(&id, partition)| Claim {
-            partition: id,
-            start: partition.start.clone(),
-            end: partition.end.max(partition.next),
-            durable: None,
-        });
-        redis.set_front(self.partitions.iter().map(|(&id, partition)| (id, partition.next)));
-        redis.reassign(claims.collect());
-        self.note_redis(false);
-    }
-
-    /// Gives Redis a moment to say where it is: if it answers, it is fed from the first event on and need not
-    /// catch up.
-    fn await_redis(&mut self) {
-        let deadline = Instant::now() + CLAIM_TIME;
-        while let Some(redis) = self.redis.as_ref().filter(|redis| !redis.attached()) {
-            let Ok(told) = redis.told().recv_deadline(deadline) else {
-                return;
-            };
-            let lost = matches!(told, Told::Lost(_));
-            self.heard(told);
-            if lost {
-                return;
-            }
-        }
     }
 
     /// Begins partitions anew whose reading can't go on: what we know of them is no longer so.
@@ -242,13 +209,6 @@ impl Pipeline {
             self.heard(told);
         }
         Ok(())
-    }
-
-    /// True while Redis is attached and has not applied all that it was fed.
-    fn redis_is_behind(&self, ids: &[i32]) -> bool {
-        let attached = self.redis.as_ref().is_some_and(|redis| redis.attached());
-        attached
-            && ids.iter().any(|id| self.ledger.redis(*id) < self.partitions.get(id).map(|p| p.redis_next))
     }
 
     fn settle_closed(&mut self) -> anyhow::Result<()> {
