@@ -5,6 +5,7 @@
 //! the same source. Both are there or none. So each comes back once, however often it is asked for; and of two who ask
 //! at once Kafka lets only the later one commit, since they have one transactional id.
 
+mod journey;
 mod list;
 mod mended;
 mod reader;

@@ -1,35 +1,19 @@
 //! `consumer rejected replay`: events that can be understood by now go through the topic of the log events once more.
 
+use super::journey::Journey;
 use super::reader::{Reader, Record, Rejected, Sources};
 use super::{Which, mended};
-use crate::sink::dead_letter::source::{REPLAYED, Source};
-use anyhow::{Context, anyhow, bail};
-use chrono::Utc;
+use crate::sink::dead_letter::source::Source;
+use anyhow::{Context, bail};
 use common::decode::decode_within;
-use common::event::format_timestamp;
 use common::shutdown::Shutdown;
 use common::units::{format_grouped, parse_size};
-use rdkafka::error::KafkaError;
-use rdkafka::message::Header;
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
-
-/// A transaction is committed once it has so many events, or bytes.
-const MOST_EVENTS: u64 = 5_000;
-const MOST_BYTES: usize = 16 << 20;
-/// For one step of a transaction.
-const STEP_TIMEOUT: Duration = Duration::from_secs(30);
-/// For a commit, which may take several attempts.
-const COMMIT_TIME: Duration = Duration::from_secs(60);
-/// A transaction that is left open holds up who reads the topic, until the broker has enough of it.
-const TRANSACTION_TIMEOUT_MS: &str = "60000";
-const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 const EXAMPLES: &str = "\
 Without --mended it brings back what can be understood by now, say since --max-event-bytes was raised. What was brought
@@ -121,7 +105,7 @@ pub fn run(args: &Args) -> anyhow::Result<bool> {
         Some(mut journey) => {
             if let Err(error) = read.and_then(|()| journey.commit()) {
                 journey.abort();
-                let committed = format_grouped(journey.committed);
+                let committed = format_grouped(journey.committed());
                 return Err(error.context(format!(
                     "only {committed} events were brought back: call it again for the rest"
                 )));
@@ -178,90 +162,6 @@ impl Sorter<'_> {
 
     fn finish(self) -> Outcome {
         Outcome { unknown: self.mended.map_or(0, |left| left.len() as u64), ..self.outcome }
-    }
-}
-
-/// The way back: transactions of events and their receipts.
-struct Journey {
-    producer: ThreadedProducer<DefaultProducerContext>,
-    topic: String,
-    partitions: i32,
-    rejected_topic: String,
-    /// Events and bytes of the transaction that is open.
-    open: Option<(u64, usize)>,
-    committed: u64,
-}
-
-impl Journey {
-    fn start(which: &Which) -> anyhow::Result<Journey> {
-        let (topic, rejected_topic) = (which.kafka.topic.clone(), which.rejected_topic.clone());
-        let id = format!("sluice-rejected-{rejected_topic}-{topic}");
-        let config = which.kafka.client_config(&[
-            ("transactional.id", &id),
-            ("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS),
-            ("message.max.bytes", "10000000"),
-            ("linger.ms", "5"),
-        ]);
-        let producer: ThreadedProducer<DefaultProducerContext> =
-            config.create().context("the Kafka client refuses its configuration (see --kafka)")?;
-        let metadata = producer.client().fetch_metadata(Some(&topic), ASK_TIMEOUT)?;
-        let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
-        if partitions == 0 {
-            bail!("topic '{topic}' does not exist: create it, or check --topic");
-        }
-        producer.init_transactions(STEP_TIMEOUT).context("beginning transactions")?;
-        let partitions = i32::try_from(partitions)?;
-        Ok(Journey { producer, topic, partitions, rejected_topic, open: None, committed: 0 })
-    }
-
-    fn send(&mut self, rejected: &Rejected<'_>, payload: &[u8]) -> anyhow::Result<()> {
-        let (events, bytes) = match self.open {
-            Some(open) => open,
-            None => {
-                self.producer.begin_transaction()?;
-                (0, 0)
-            }
-        };
-        self.open = Some((events + 1, bytes + payload.len()));
-        let source = &rejected.source;
-        let mut event: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.topic).payload(payload);
-        // A key of which only the beginning is kept is none.
-        event.key = rejected.key.filter(|_| rejected.cut_from.is_none());
-        event.partition = Some(source.partition).filter(|&partition| partition < self.partitions);
-        let now = format_timestamp(Utc::now());
-        let headers = source.headers().insert(Header { key: REPLAYED, value: Some(&now) });
-        let receipt: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.rejected_topic).headers(headers);
-        for record in [event, receipt] {
-            self.producer.send(record).map_err(|(error, _)| anyhow!("{source}: {error}"))?;
-        }
-        if self.open.is_some_and(|(events, bytes)| events >= MOST_EVENTS || bytes >= MOST_BYTES) {
-            self.commit()?;
-        }
-        Ok(())
-    }
-
-    fn commit(&mut self) -> anyhow::Result<()> {
-        let Some((events, _)) = self.open else { return Ok(()) };
-        let deadline = Instant::now() + COMMIT_TIME;
-        while let Err(error) = self.producer.commit_transaction(STEP_TIMEOUT) {
-            let again = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
-            if !again || Instant::now() >= deadline {
-                return Err(error).context("committing a transaction");
-            }
-        }
-        self.open = None;
-        self.committed += events;
-        Ok(())
-    }
-
-    /// Takes back what is not committed.
-    fn abort(&self) {
-        if self.open.is_some()
-            && let Err(error) = self.producer.abort_transaction(STEP_TIMEOUT)
-        {
-            // The broker does it by itself, at the transaction's timeout.
-            eprintln!("warning: the last transaction is still open: {error}");
-        }
     }
 }
 

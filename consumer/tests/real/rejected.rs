@@ -109,3 +109,29 @@ fn what_was_too_large_comes_back_under_a_higher_limit() {
     let keyed = records.iter().filter(|record| record.key.as_deref() == Some(b"key")).count();
     assert_eq!(keyed, 20, "they keep their keys");
 }
+
+/// Given an event that the topic itself is too small for, when it is to come back, then the error names it and says what
+/// to do; and left out, it holds nobody up.
+#[test]
+fn an_event_too_large_for_the_topic_is_named() {
+    let scene = Scene::new(1);
+    scene.stack.produce("logs", None, None, ["{\"n\":1}", "{\"n\":2}"]).unwrap();
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    await_rejected(&scene, 2);
+    let (_, lines) = rejected(&scene, &["list", "--json"]);
+    let sizes = [10, 2 << 20];
+    let mended = lines.lines().zip(sizes).map(|(line, size)| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        line["payload"] = format!("{{\"message\":\"{}\"}}", "x".repeat(size)).into();
+        format!("{line}\n")
+    });
+    std::fs::write(scene.path("mended.jsonl"), mended.collect::<String>()).unwrap();
+    let replay = ["replay", "--mended", "mended.jsonl", "--max-event-bytes"];
+    let (code, said) = rejected(&scene, &[replay.as_slice(), &["4MiB"]].concat());
+    assert!(code == 1 && said.contains("logs/0@1: ") && said.contains("max.message.bytes"), "{said}");
+    let (code, said) = rejected(&scene, &[replay.as_slice(), &["1MiB"]].concat());
+    assert!(code == 1 && said.contains("brought back                 1"), "{said}");
+    assert!(said.contains("still refused                1  too_large"), "{said}");
+    scene.await_count(1);
+    scene.end(&mut consumer);
+}
