@@ -56,6 +56,16 @@ enum Command {
     MaxRate(MaxRateArgs),
     /// What partitions and batching do to the latency: study-tuning.json, study-tuning.md
     StudyTuning(StudyArgs),
+    /// What a Redis that goes away costs the file, and how fast it is caught up
+    Outage {
+        /// Events of each backlog
+        #[arg(long, default_value = "10M", value_parser = parse_count)]
+        count: u64,
+
+        /// Pairs of a run with Redis and one without
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+        pairs: u16,
+    },
     /// Others at the same jobs, and Sluice among them: consumers that drain a backlog, producers that fill a topic
     Peers(PeersArgs),
     /// Reports and plots anew from results.json and study-tuning.json
@@ -174,6 +184,10 @@ fn main() -> ExitCode {
         Command::Run(args) => run_once(&args),
         Command::MaxRate(args) => max_rate(&args),
         Command::StudyTuning(args) => study_tuning(&args),
+        Command::Outage { count, pairs } => start().and_then(|mut bench| {
+            bench.progress.more(usize::from(pairs) * 2);
+            run::outage::pairs(&mut bench, count, pairs)
+        }),
         Command::Peers(args) => peers::print(&args),
         Command::Report { folder } => report::render(&folder),
     };

@@ -1,5 +1,6 @@
 //! Runs of Sluice, one after the other, on servers that they share.
 
+pub mod outage;
 mod scene;
 
 use crate::progress::Progress;
@@ -170,13 +171,21 @@ impl Bench {
     /// # Errors
     /// When a program fails, an event is lost or doubled, or nothing moves for long.
     pub fn run(&mut self, plan: &Plan) -> Result<Run> {
+        self.on_topic(plan, |scene, progress| scene.run(progress))
+    }
+
+    fn on_topic<T>(
+        &mut self,
+        plan: &Plan,
+        run: impl FnOnce(&Scene<'_>, &Progress) -> Result<T>,
+    ) -> Result<T> {
         self.runs += 1;
         let topic = format!("logs-{}", self.runs);
         self.stack.create_topic(&topic, plan.partitions.into())?;
         redis::cmd("FLUSHALL").exec(&mut self.stack.redis()?)?;
         let folder = self.stack.folder().join(&topic);
         let scene = Scene { stack: &self.stack, plan, topic: &topic, folder: &folder };
-        let run = scene.run(&self.progress);
+        let run = run(&scene, &self.progress);
         self.stack.delete_topic(&topic)?;
         // Gigabytes that a broker deletes in the middle of the next run hold that up for half a second.
         self.stack.await_deletions()?;

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Longer than any step of a run takes; only a failure waits so long.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Without a new event for so long a run is over, and has failed.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
@@ -38,9 +38,9 @@ pub(super) struct Scene<'b> {
 }
 
 /// A consumer, and where its figures are.
-struct Consumer {
+pub(super) struct Consumer {
     program: Program,
-    metrics: SocketAddr,
+    pub(super) metrics: SocketAddr,
     latency_log: String,
 }
 
@@ -181,7 +181,7 @@ impl Scene<'_> {
         unreachable!("the loop above has no end of its own")
     }
 
-    fn start_consumers(&self, consumers: &mut Vec<Consumer>) -> Result<()> {
+    pub(super) fn start_consumers(&self, consumers: &mut Vec<Consumer>) -> Result<()> {
         let file = if self.plan.consumers == 1 { "logs.txt" } else { "logs-{partition}.txt" };
         for number in 1..=self.plan.consumers {
             let metrics = SocketAddr::from(([127, 0, 0, 1], free_port()?));
@@ -202,14 +202,14 @@ impl Scene<'_> {
         Ok(())
     }
 
-    fn producer(&self) -> Result<Program> {
+    pub(super) fn producer(&self) -> Result<Program> {
         let brokers = self.stack.bootstrap();
         let mut arguments = vec!["--brokers", &brokers, "--topic", self.topic, "--report", "report.json"];
         arguments.extend(self.plan.producer.iter().map(String::as_str));
         Program::start("producer", arguments, &[], self.folder)
     }
 
-    fn report(&self, producer: &mut Program) -> Result<ProducerReport> {
+    pub(super) fn report(&self, producer: &mut Program) -> Result<ProducerReport> {
         let status = producer.wait(PATIENCE)?;
         ensure!(status.success(), "the producer failed:\n{}{}", producer.stdout(), producer.stderr());
         let text = fs::read_to_string(self.folder.join("report.json")).context("no report")?;
@@ -217,7 +217,7 @@ impl Scene<'_> {
     }
 
     /// Ends the consumers and has their files verified.
-    fn verify(&self, consumers: &mut [Consumer]) -> Result<()> {
+    pub(super) fn verify(&self, consumers: &mut [Consumer]) -> Result<()> {
         for consumer in &mut *consumers {
             consumer.program.signal(Signal::TERM)?;
         }
