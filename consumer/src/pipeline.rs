@@ -23,7 +23,6 @@ use crate::sink::dead_letter::{DeadLetters, Rejected};
 use crate::sink::file::FileSink;
 use crate::sink::file::checkpoint::Place;
 use crate::sink::file::writer::{Block, Done, FileId, Progress};
-use crate::sink::redis::Told;
 use crate::sink::redis::feed::RedisFeed;
 use anyhow::bail;
 use common::decode::{decode_within, single_line};
