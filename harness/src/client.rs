@@ -23,7 +23,7 @@ const EXCHANGE: Duration = Duration::from_secs(10);
 const OPERATION: Duration = Duration::from_secs(60);
 
 /// A message as it lies in a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     /// Partition, from 0.
     pub partition: i32,
