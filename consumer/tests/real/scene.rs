@@ -60,6 +60,11 @@ impl Scene {
         Scene::with(StackOptions { redis, ..StackOptions::default() }, Protocol::Classic, partitions)
     }
 
+    /// So many brokers, and the topic on each of them.
+    pub fn with_brokers(brokers: usize, partitions: usize) -> Scene {
+        Scene::with(StackOptions { brokers, ..StackOptions::default() }, Protocol::Classic, partitions)
+    }
+
     fn with(options: StackOptions, protocol: Protocol, partitions: usize) -> Scene {
         let redis = options.redis;
         let stack = Stack::start(options).unwrap();
