@@ -72,13 +72,14 @@ pub fn main() -> ExitCode {
     let Cli { command, flags } = Cli::parse();
     let result = match command {
         Some(Command::Verify(args)) => verify::run(&args),
-        Some(Command::Rejected(action)) => rejected::run(&action),
+        Some(Command::Rejected(action)) => {
+            action.check().unwrap_or_else(|problem| impossible(problem));
+            rejected::run(&action)
+        }
         Some(Command::Health(args)) => probe::run(&args),
         None => {
             telemetry::init(flags.log_format);
-            let config = flags.validate().unwrap_or_else(|problem| {
-                Cli::command().error(clap::error::ErrorKind::ValueValidation, problem).exit()
-            });
+            let config = flags.validate().unwrap_or_else(|problem| impossible(problem));
             return match run::run(config) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(problem) => {
@@ -96,4 +97,9 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ends as clap does for what it finds itself.
+fn impossible(problem: String) -> ! {
+    Cli::command().error(clap::error::ErrorKind::ValueValidation, problem).exit()
 }

@@ -13,7 +13,7 @@ mod replay;
 
 use clap::{Args, Subcommand};
 use common::decode::Reject;
-use kafka::options::KafkaOptions;
+use kafka::options::{KafkaOptions, Reserved};
 use reader::Rejected;
 
 /// What to do with them.
@@ -23,6 +23,34 @@ pub enum Action {
     List(list::Args),
     /// Brings events back to the topic of the log events, each once, however often it is called
     Replay(replay::Args),
+}
+
+/// Properties on which it rests that each comes back once.
+const RESERVED: [Reserved; 2] = [
+    Reserved {
+        key: "isolation.level",
+        allowed: &["read_committed"],
+        reason: "what was not committed was not brought back",
+    },
+    Reserved {
+        key: "transactional.id",
+        allowed: &[],
+        reason: "of two who bring back at once, only one may commit",
+    },
+];
+
+impl Action {
+    /// Checks what can be checked without connecting.
+    ///
+    /// # Errors
+    /// One line that says what to change.
+    pub fn check(&self) -> Result<(), String> {
+        let which = match self {
+            Action::List(args) => &args.which,
+            Action::Replay(args) => &args.which,
+        };
+        which.kafka.check(&RESERVED)
+    }
 }
 
 /// Which events.

@@ -191,11 +191,15 @@ enum News {
 }
 
 impl Board {
-    /// Takes in all that is wrong at present.
-    fn update(&mut self, wrong: Vec<(Part, String)>, now: Instant) -> Vec<News> {
+    /// Takes in all that is wrong at present; a part may have several troubles.
+    fn update(&mut self, all: Vec<(Part, String)>, now: Instant) -> Vec<News> {
         let mut news = Vec::new();
+        let mut wrong = BTreeMap::<Part, String>::new();
+        for (part, what) in all {
+            wrong.entry(part).and_modify(|first| *first = format!("{first}; {what}")).or_insert(what);
+        }
         self.0.retain(|part, (trouble, said)| {
-            let goes_on = wrong.iter().any(|(other, _)| other == part);
+            let goes_on = wrong.contains_key(part);
             if !goes_on && *said {
                 news.push(News::Over(*part, now.duration_since(trouble.since)));
             }
@@ -270,5 +274,7 @@ mod tests {
         assert!(at(4, &[(Part::file, "slower"), (Part::brokers, "gone")]).is_empty());
         assert_eq!(at(6, &[]), [News::Over(Part::file, seconds(6))], "of the brokers nothing was said");
         assert!(at(7, &[(Part::file, "slow")]).is_empty(), "begins anew");
+        at(8, &[(Part::file, "slow"), (Part::file, "full")]);
+        assert_eq!(board.troubles()[0].what, "slow; full", "one does not hide the other");
     }
 }

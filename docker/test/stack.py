@@ -113,6 +113,14 @@ def identities(*files):
     return Counter((event.get("producer"), event.get("seq")) for event in events(*files))
 
 
+def each_once(*files):
+    """The (producer, seq) of the files; fails the test if one is there twice."""
+    found = identities(*files)
+    doubled = [identity for identity, count in found.items() if count > 1]
+    expect(not doubled, f"doubled: {doubled[:5]}")
+    return found
+
+
 def get(container, path):
     """Status and body of a page on a consumer's published metrics port."""
     address = docker("port", container, "9600").splitlines()[0]
@@ -179,6 +187,27 @@ def healthy(*services):
     return all(found) and all(state == "healthy" for state in states)
 
 
+def expect_confined(*services):
+    """No way from a container to more than is its own."""
+    for service in services:
+        found = containers(service)
+        expect(found, f"{service} does not run")
+        for container in found:
+            about = inspect(container)
+            host = about["HostConfig"]
+            expect(host["ReadonlyRootfs"], f"{service}: root file system is writable")
+            expect(host["CapDrop"] == ["ALL"], f"{service}: capabilities are not dropped")
+            expect("no-new-privileges:true" in host["SecurityOpt"], f"{service} can gain privileges")
+            expect(host["LogConfig"]["Config"].get("max-size"), f"{service}: its log has no limit")
+            expect(host["Memory"], f"{service}: its memory has no limit")
+            expect(host["RestartPolicy"]["Name"] == "unless-stopped", f"{service}: no restart policy")
+            user = about["Config"]["User"].split(":")[0]
+            expect(user not in ("", "0", "root"), f"{service} runs as root")
+            for bindings in (host["PortBindings"] or {}).values():
+                expect(all(one["HostIp"] == "127.0.0.1" for one in bindings), f"{service} listens beyond 127.0.0.1")
+    return "no root, no capabilities, read-only root; logs and memory limited; ports on 127.0.0.1 only"
+
+
 def expect_clean_exit(service):
     labels = ("--filter", f"label=com.docker.compose.project={PROJECT}",
               "--filter", f"label=com.docker.compose.service={service}",
@@ -193,6 +222,15 @@ def nothing_is_left():
     for kind in (["ps", "--all"], ["volume", "ls"], ["network", "ls"]):
         left = docker(*kind, "--quiet", "--filter", label).split()
         expect(not left, f"left behind: docker {kind[0]} {left}")
+
+
+def stop_cleanly():
+    compose("stop")
+    for service in ("consumer", "producer"):
+        expect_clean_exit(service)
+    compose("down", "--volumes", "--timeout", "30")
+    nothing_is_left()
+    return "SIGTERM: programs exit 0; down --volumes leaves nothing but data/"
 
 
 def play(steps):

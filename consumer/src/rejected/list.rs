@@ -22,7 +22,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    which: Which,
+    pub(super) which: Which,
 
     /// Print every event that waits, a line of JSON each
     #[arg(long)]

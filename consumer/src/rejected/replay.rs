@@ -24,14 +24,14 @@ Examples:
   consumer rejected list --json > rejected.jsonl   then mend each 'payload' in it, and
   consumer rejected replay --mended rejected.jsonl
 
-Exit codes: 0 done; 1 failed, or something in --mended was not brought back.";
+Exit codes: 0 done; 1 failed, or something in --mended was not brought back; 2 impossible configuration.";
 
 /// Flags of `consumer rejected replay`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    which: Which,
+    pub(super) which: Which,
 
     /// Only the events in this file, with their payloads as they are in it: lines as 'rejected list --json' prints them
     #[arg(long, value_name = "FILE")]

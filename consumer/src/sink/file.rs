@@ -360,15 +360,35 @@ mod tests {
         }
     }
 
-    fn sinks(folder: &tempfile::TempDir, workers: usize) -> (Vec<FileSink>, JoinHandle<()>) {
-        let config = FileConfig {
-            layout: Layout::Single(folder.path().join("logs.txt")),
+    fn config(layout: Layout) -> FileConfig {
+        FileConfig {
+            layout,
             topic: "logs".into(),
             holder: "a test".into(),
             rotation: Rotation::default(),
             sync_interval: SYNC_INTERVAL,
             memory: 1 << 20,
-        };
+        }
+    }
+
+    /// The name of a partition's file is made up here, so that whoever may write into the folder could have led us
+    /// anywhere; that of a single file the user has given.
+    #[test]
+    fn a_link_in_the_place_of_a_partition_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (link, target) = (folder.path().join("logs-0.txt"), folder.path().join("elsewhere"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let each =
+            config(Layout::PerPartition(folder.path().join("logs-{partition}.txt").display().to_string()));
+        let error = FileSink::open(&each, 0).unwrap_err();
+        assert!(error.to_string().contains("it is a symbolic link"), "{error}");
+        assert!(!target.exists());
+        drop(FileSink::open(&config(Layout::Single(link)), 0).unwrap());
+        assert!(target.exists());
+    }
+
+    fn sinks(folder: &tempfile::TempDir, workers: usize) -> (Vec<FileSink>, JoinHandle<()>) {
+        let config = config(Layout::Single(folder.path().join("logs.txt")));
         let file = FileSink::open(&config, 0).unwrap();
         let (names, acknowledged) = (ServiceNames::default(), Acknowledged::default());
         FileSink::start(&config, workers, Some(file), names, acknowledged, Metrics::new().0).unwrap()

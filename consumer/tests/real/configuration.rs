@@ -44,6 +44,9 @@ fn wrong_flags_end_with_code_2() {
     refused(&["--kafka", "no.such.property=1"], 2, "no.such.property=1");
     refused(&["--kafka", "partition.assignment.strategy=range"], 2, "needs cooperative-sticky");
     refused(&["--kafka", "group.id=mine"], 2, "use --group");
+    refused(&["rejected", "list", "--kafka", "no.such.property=1"], 2, "no.such.property=1");
+    refused(&["rejected", "replay", "--kafka", "transactional.id=mine"], 2, "only one may commit");
+    refused(&["rejected", "list", "--kafka", "isolation.level=read_uncommitted"], 2, "was not brought back");
     refused(&["--brokers", ""], 2, "--brokers names no broker");
     refused(&["--file", "no/such/folder/logs.txt"], 2, "create the folder no/such/folder first");
 }

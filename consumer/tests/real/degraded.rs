@@ -88,28 +88,63 @@ fn a_partition_that_is_not_read_is_told() {
     scene.audit(&scene.files("logs-"), &["report.json"], 10_000);
 }
 
-/// Given a topic of the rejected that takes nothing, because to it every message is too old, that is told; once it takes
-/// them, nothing is missing.
+/// Given a partition whose only broker is dead, that is told, and once it is back all of the partition is read.
 #[test]
-fn rejected_events_that_find_no_way_are_told() {
-    let scene = Scene::new(1);
-    let config = [("bootstrap.servers".to_owned(), scene.stack.bootstrap())];
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::from_iter(config).create().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let oldest = "message.timestamp.before.max.ms";
-    let topic = NewTopic::new("logs.rejected", 1, TopicReplication::Fixed(1)).set(oldest, "0");
-    for result in runtime.block_on(admin.create_topics([&topic], &AdminOptions::new())).unwrap() {
+fn a_partition_without_a_leader_is_told() {
+    let scene = Scene::with_brokers(2, 1);
+    scene.stack.delete_topic("logs").unwrap();
+    let each_on_one: [&[i32]; 2] = [&[1], &[2]];
+    create(&scene, NewTopic::new("logs", 2, TopicReplication::Variable(&each_on_one)));
+    let mut producer = scene.producer("first.json", &["--rate", "5k", "--count", "10k"]);
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    scene.finish(&mut producer);
+    scene.await_count(10_000);
+    scene.stack.kill_broker(1).unwrap();
+    await_trouble(&scene, &consumer, "partitions", "no broker leads partitions 1");
+    scene.stack.start_kafka().unwrap();
+    await_good(&scene, &consumer);
+    let mut producer = scene.producer("second.json", &["--rate", "5k", "--count", "10k"]);
+    scene.finish(&mut producer);
+    scene.await_count(20_000);
+    scene.end(&mut consumer);
+    scene.audit(&[scene.path("logs.txt")], &["first.json", "second.json"], 20_000);
+}
+
+fn create(scene: &Scene, topic: NewTopic<'_>) {
+    for result in block_on(admin(scene).create_topics([&topic], &AdminOptions::new())).unwrap() {
         result.unwrap();
     }
+}
+
+fn admin(scene: &Scene) -> AdminClient<DefaultClientContext> {
+    let config = [("bootstrap.servers".to_owned(), scene.stack.bootstrap())];
+    ClientConfig::from_iter(config).create().unwrap()
+}
+
+fn block_on<T>(answer: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(answer)
+}
+
+/// Given a topic of the rejected that takes nothing, because to it every message is too old, that is told, and so is that
+/// what comes behind those which wait is not read; once it takes them, nothing is missing.
+#[test]
+fn rejected_events_that_find_no_way_are_told() {
+    // Three times what waits in memory at the most.
+    const REJECTED: usize = 50_000;
+    let scene = Scene::new(1);
+    let oldest = "message.timestamp.before.max.ms";
+    create(&scene, NewTopic::new("logs.rejected", 1, TopicReplication::Fixed(1)).set(oldest, "0"));
     let mut consumer = scene.consumer("logs.txt", &[]);
-    scene.stack.produce("logs", None, None, ["no event", "{\"message\":\"m\"}"]).unwrap();
+    let bad = std::iter::repeat_n("no event ".repeat(100), REJECTED);
+    scene.stack.produce("logs", None, None, bad.chain(["{\"message\":\"m\"}".to_owned()])).unwrap();
     await_trouble(&scene, &consumer, "rejected_topic", "rejected events find no way into their topic");
+    await_trouble(&scene, &consumer, "partitions", "events wait in partitions 0, unread");
     let any = AlterConfig::new(ResourceSpecifier::Topic("logs.rejected")).set(oldest, "3600000");
-    for result in runtime.block_on(admin.alter_configs([&any], &AdminOptions::new())).unwrap() {
+    for result in block_on(admin(&scene).alter_configs([&any], &AdminOptions::new())).unwrap() {
         result.unwrap();
     }
     await_good(&scene, &consumer);
     scene.await_count(1);
     scene.end(&mut consumer);
-    assert_eq!(scene.stack.consume_all("logs.rejected").unwrap().len(), 1);
+    assert_eq!(scene.stack.consume_all("logs.rejected").unwrap().len(), REJECTED);
 }

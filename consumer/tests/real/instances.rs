@@ -1,7 +1,7 @@
 //! Consumers with files of their own: who has a partition next sees only what was committed.
 
-use crate::scene::{PATIENCE, Scene, await_lines, random, random_pause};
-use harness::{Signal, send_signal, wait_until};
+use crate::scene::{Scene, await_lines, await_reading, random, random_pause};
+use harness::{Signal, send_signal};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn partitions_move_while_redis_hangs() {
     let (_, redis) = scene.stack.pids().into_iter().find(|(name, _)| name.starts_with("redis")).unwrap();
     send_signal(redis, Signal::STOP).unwrap();
     let mut second = scene.consumer(LAYOUT, &["--instance", "y"]);
-    wait_until("the second one to read", PATIENCE, || second.stderr().contains("reading starts")).unwrap();
+    await_reading(&mut second, 1);
     send_signal(redis, Signal::CONT).unwrap();
     scene.finish(&mut producer);
     scene.await_count(100_000);
@@ -61,8 +61,7 @@ fn ends_within_rebalances() {
         });
         for _ in 0..8 {
             let mut second = scene.consumer(LAYOUT, &["--instance", "y"]);
-            wait_until("the second one to read", PATIENCE, || second.stderr().contains("reading starts"))
-                .unwrap();
+            await_reading(&mut second, 1);
             let mut third = scene.consumer(LAYOUT, &["--instance", "x-1"]);
             random_pause(&mut random, Duration::from_millis(1_800));
             scene.end(&mut second);

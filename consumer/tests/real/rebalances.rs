@@ -1,9 +1,12 @@
 //! Partitions that move between consumers which share a folder.
 
-use crate::scene::{PATIENCE, Scene, await_lines, random, random_pause};
-use harness::{Signal, wait_until};
+use crate::scene::{
+    PATIENCE, Scene, await_lines, await_reading, freeze_past_its_session, random, random_pause,
+};
+use harness::{Program, Signal, wait_until};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use std::path::Path;
 use std::time::Duration;
 
 /// Given three consumers with a file a partition, when one is killed, one is stopped and one comes while events
@@ -17,11 +20,8 @@ fn one_killed_one_stopped_one_added() {
     let mut first = scene.consumer(layout, &[]);
     let mut second = scene.consumer(layout, &[]);
     let mut third = scene.consumer(layout, &[]);
-    for consumer in [&first, &second, &third] {
-        wait_until("every consumer to have partitions", PATIENCE, || {
-            consumer.stderr().contains("reading starts")
-        })
-        .unwrap();
+    for consumer in [&mut first, &mut second, &mut third] {
+        await_reading(consumer, 1);
     }
     random_pause(&mut random, Duration::from_secs(2));
     first.kill().unwrap();
@@ -48,18 +48,10 @@ fn a_frozen_consumer_writes_nothing_when_it_wakes_up() {
     let mut producer = scene.producer("report.json", &["--rate", "20k", "--count", "500k"]);
     let mut first = scene.consumer(layout, &[]);
     let mut second = scene.consumer(layout, &[]);
-    for consumer in [&first, &second] {
-        wait_until("every consumer to have partitions", PATIENCE, || {
-            consumer.stderr().contains("reading starts")
-        })
-        .unwrap();
+    for consumer in [&mut first, &mut second] {
+        await_reading(consumer, 1);
     }
-    first.signal(Signal::STOP).unwrap();
-    wait_until("the other to be given its partitions, whose files are still locked", PATIENCE, || {
-        second.stderr().contains("its file is still held, waiting")
-    })
-    .unwrap();
-    first.signal(Signal::CONT).unwrap();
+    freeze_past_its_session(&mut first, &second);
     scene.finish(&mut producer);
     scene.await_count(500_000);
     scene.end(&mut first);
@@ -93,7 +85,7 @@ fn a_storm_of_rebalances() {
 }
 
 /// Given a client of the same name that takes its place in the group, as a commit of its own does that comes late, the
-/// holder of the file takes the place back, in the same process.
+/// holder of the file takes the place back, in the same process, and not before a slow disk has what it was given.
 #[test]
 fn taken_for_another_one() {
     let scene = Scene::new(4);
@@ -112,6 +104,7 @@ fn taken_for_another_one() {
     ];
     let other: BaseConsumer =
         ClientConfig::from_iter(config.map(|(key, value)| (key.to_owned(), value))).create().unwrap();
+    let mut disk = slow_disk(&scene, &consumer);
     other.subscribe(&["logs"]).unwrap();
     wait_until("the consumer to join again", PATIENCE, || {
         other.poll(Duration::from_millis(10));
@@ -120,7 +113,28 @@ fn taken_for_another_one() {
     .unwrap_or_else(|error| panic!("{error}: {}", consumer.stderr()));
     drop(other);
     scene.finish(&mut producer);
+    disk.kill().unwrap();
     scene.await_count(200_000);
     scene.end(&mut consumer);
     scene.audit(&[scene.path("logs.txt")], &["report.json"], 200_000);
+}
+
+/// Has each sync of the consumer's file take a second, until what is returned is killed.
+fn slow_disk(scene: &Scene, consumer: &Program) -> Program {
+    let (pid, file) = (consumer.pid().to_string(), scene.path("logs.txt"));
+    let file = file.to_str().unwrap();
+    let inject = "inject=fdatasync:delay_enter=1000000";
+    let arguments =
+        ["-f", "-qq", "-o", "/dev/null", "-p", &pid, "-e", "trace=fdatasync", "-e", inject, "-P", file];
+    let disk = Program::run(Path::new("strace"), arguments, &[], &scene.path("disk")).unwrap();
+    let traced =
+        |status: &str| status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"));
+    wait_until("the disk to be slow", PATIENCE, || {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let mut statuses =
+            threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("status")));
+        statuses.all(|status| status.is_ok_and(|status| traced(&status)))
+    })
+    .unwrap_or_else(|error| panic!("{error}: {}", disk.stderr()));
+    disk
 }

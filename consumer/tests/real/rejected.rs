@@ -1,13 +1,12 @@
 //! `consumer rejected`: what could not be understood comes back, each event once.
 
 use crate::scene::{PATIENCE, Scene, random, random_pause};
+use common::units::format_grouped;
 use harness::{Program, wait_until};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Duration;
-
-const EVENTS: usize = 30_000;
 
 fn await_rejected(scene: &Scene, events: usize) {
     wait_until("the rejected events to be in their topic", PATIENCE, || {
@@ -24,25 +23,29 @@ fn rejected(scene: &Scene, arguments: &[&str]) -> (i32, String) {
     (code, program.stdout() + &program.stderr())
 }
 
-/// Given thousands of events without a message, when a person gives them one and brings them back, with attempts that
-/// are killed and two at the same time, then each is in the file and in Redis once.
 #[test]
 fn mended_events_come_back_once() {
+    each_comes_back_once(&Scene::new(3), 30_000);
+}
+
+/// Given thousands of events without a message, when a person gives them one and brings them back, with attempts that
+/// are killed and two at the same time, then each is in the file and in Redis once.
+pub fn each_comes_back_once(scene: &Scene, events: usize) {
     let mut random = random();
-    let scene = Scene::new(3);
-    let bad = (0..EVENTS).map(|n| format!("{{\"level\":\"WARN\",\"service\":\"s\",\"n\":{n}}}"));
+    let all = format_grouped(events as u64);
+    let bad = (0..events).map(|n| format!("{{\"level\":\"WARN\",\"service\":\"s\",\"n\":{n}}}"));
     scene.stack.produce("logs", None, None, bad).unwrap();
     let mut consumer = scene.consumer("logs.txt", &[]);
-    await_rejected(&scene, EVENTS);
-    let (code, table) = rejected(&scene, &["list"]);
-    assert!(code == 0 && table.contains("no_message") && table.contains("30,000"), "{table}");
-    let (code, said) = rejected(&scene, &["replay"]);
+    await_rejected(scene, events);
+    let (code, table) = rejected(scene, &["list"]);
+    assert!(code == 0 && table.contains("no_message") && table.contains(&all), "{table}");
+    let (code, said) = rejected(scene, &["replay"]);
     assert!(
         code == 0 && said.contains("still refused") && said.contains("brought back                 0"),
         "{said}"
     );
 
-    let (_, lines) = rejected(&scene, &["list", "--json", "--reason", "no_message"]);
+    let (_, lines) = rejected(scene, &["list", "--json", "--reason", "no_message"]);
     let mut mended = String::new();
     for line in lines.lines() {
         let mut line: Value = serde_json::from_str(line).unwrap();
@@ -61,18 +64,18 @@ fn mended_events_come_back_once() {
     let ends: Vec<bool> = both.iter_mut().map(|one| one.wait(PATIENCE).unwrap().success()).collect();
     let said = both.iter().map(Program::stderr).collect::<String>();
     assert!(ends.contains(&true), "one of them gets through: {said}");
-    let (code, said) = rejected(&scene, &replay);
-    assert!(code == 0 && said.contains("brought back before     30,000"), "{code} {said}");
+    let (code, said) = rejected(scene, &replay);
+    assert!(code == 0 && said.contains(&format!("brought back before {all:>10}")), "{code} {said}");
 
-    scene.await_count(EVENTS as u64);
+    scene.await_count(events as u64);
     scene.end(&mut consumer);
     let text = std::fs::read_to_string(scene.path("logs.txt")).unwrap();
     let numbers =
         text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["n"].as_u64().unwrap());
-    assert_eq!(numbers.clone().count(), EVENTS);
-    assert_eq!(numbers.collect::<HashSet<u64>>().len(), EVENTS, "doubled in the file");
-    let (_, table) = rejected(&scene, &["list"]);
-    assert!(table.contains("no_message               0       30,000"), "{table}");
+    assert_eq!(numbers.clone().count(), events);
+    assert_eq!(numbers.collect::<HashSet<u64>>().len(), events, "doubled in the file");
+    let (_, table) = rejected(scene, &["list"]);
+    assert!(table.contains(&format!("no_message               0 {all:>12}")), "{table}");
 }
 
 /// Given events that were refused for their size, when the limit is raised, then they come back as they are, and what

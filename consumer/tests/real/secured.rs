@@ -134,10 +134,19 @@ fn what_is_wrong_with_a_login_is_said() {
     assert!(said.contains("assword") && !said.contains("wr0ng-password"), "{said}");
     consumer.kill().unwrap();
 
-    for flags in [["--redis-url", url.as_str()], ["--kafka", "sasl.password=wr0ng-password"]] {
-        let mut consumer = Program::start("consumer", flags, &[], scene.path("").as_path()).unwrap();
-        assert_eq!(consumer.wait(PATIENCE).unwrap().code(), Some(2));
-        let error = consumer.stderr();
+    let in_view = ["--kafka", "sasl.password=wr0ng-password"];
+    for (program, action, flags) in [
+        ("consumer", [].as_slice(), ["--redis-url", &url]),
+        ("consumer", &[], in_view),
+        ("consumer", &["rejected", "list"], in_view),
+        ("consumer", &["rejected", "replay"], in_view),
+        ("producer", &[], in_view),
+        ("producer", &["ship", "app.log"], in_view),
+    ] {
+        let arguments = action.iter().copied().chain(flags);
+        let mut program = Program::start(program, arguments, &[], scene.path("").as_path()).unwrap();
+        assert_eq!(program.wait(PATIENCE).unwrap().code(), Some(2), "{action:?} {flags:?}");
+        let error = program.stderr();
         assert!(error.contains("file") && !error.contains("wr0ng-password"), "{error}");
     }
 }

@@ -1,9 +1,9 @@
 //! The topic itself changes: made anew, or shortened.
 
-use crate::scene::{PATIENCE, Scene};
+use crate::scene::{PATIENCE, Scene, await_reading};
 use harness::{Signal, wait_until};
 
-const PARTITIONS: usize = 2;
+pub const PARTITIONS: usize = 2;
 
 /// Sends `count` events as fast as possible.
 fn send(scene: &Scene, report: &str, count: &str) {
@@ -33,21 +33,24 @@ fn made_anew_and_longer_while_nobody_looked() {
     scene.audit(&[scene.path("logs.txt")], &["old.json", "new.json"], 70_000);
 }
 
-/// Given a topic that is deleted and made anew under a running consumer, then all of the new one arrives, too,
-/// whether it is shorter than the old one was or longer.
 #[test]
 fn made_anew_under_a_running_consumer() {
-    let scene = Scene::new(PARTITIONS);
+    made_anew_while_it_is_read(&Scene::new(PARTITIONS));
+}
+
+/// Given a topic that is deleted and made anew under a running consumer, then all of the new one arrives, too,
+/// whether it is shorter than the old one was or longer.
+pub fn made_anew_while_it_is_read(scene: &Scene) {
     let mut consumer = scene.consumer("logs.txt", &[]);
     let mut events = 0;
     let mut reports = Vec::new();
     for (report, count) in [("first.json", 20_000), ("shorter.json", 5_000), ("longer.json", 60_000)] {
-        send(&scene, report, &count.to_string());
+        send(scene, report, &count.to_string());
         reports.push(report);
         events += count;
         scene.await_count(events);
         if report != "longer.json" {
-            make_anew(&scene);
+            make_anew(scene);
         }
     }
     scene.end(&mut consumer);
@@ -55,17 +58,23 @@ fn made_anew_under_a_running_consumer() {
     scene.audit(&[scene.path("logs.txt")], &reports, events);
 }
 
-/// Given a consumer that is frozen while its topic is made anew and filled, so that at its first look the old
-/// offsets exist again, then what it still commits of the old topic is not taken for a position in the new one.
 #[test]
 fn made_anew_under_a_frozen_consumer() {
-    let scene = Scene::new(PARTITIONS);
-    let mut consumer = scene.consumer("logs.txt", &["--kafka", "session.timeout.ms=60000"]);
-    send(&scene, "old.json", "20k");
+    made_anew_while_it_is_frozen(&Scene::new(PARTITIONS), &LONG_SESSION);
+}
+
+/// For a member of a classic group: it is not missed while it is frozen.
+pub const LONG_SESSION: [&str; 2] = ["--kafka", "session.timeout.ms=60000"];
+
+/// Given a consumer that is frozen while its topic is made anew and filled, so that at its first look the old
+/// offsets exist again, then what it still commits of the old topic is not taken for a position in the new one.
+pub fn made_anew_while_it_is_frozen(scene: &Scene, more: &[&str]) {
+    let mut consumer = scene.consumer("logs.txt", more);
+    send(scene, "old.json", "20k");
     scene.await_count(20_000);
     consumer.signal(Signal::STOP).unwrap();
-    make_anew(&scene);
-    send(&scene, "new.json", "60k");
+    make_anew(scene);
+    send(scene, "new.json", "60k");
     consumer.signal(Signal::CONT).unwrap();
     scene.await_count(80_000);
     scene.end(&mut consumer);
@@ -87,8 +96,7 @@ fn made_anew_while_redis_is_away(killed: bool) {
     if killed {
         consumer.kill().unwrap();
         consumer = scene.consumer("logs.txt", &[]);
-        wait_until("the next consumer to read", PATIENCE, || consumer.stderr().contains("reading starts"))
-            .unwrap();
+        await_reading(&mut consumer, 1);
     }
     scene.stack.start_redis(true).unwrap();
     scene.await_count(80_000);
