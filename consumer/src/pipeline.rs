@@ -14,7 +14,7 @@ mod rebalance;
 mod redis;
 
 use crate::counts::{Counts, ServiceNames, Services};
-use crate::group::{COMPLAINT_INTERVAL, Group, Standing};
+use crate::group::{COMPLAINT_INTERVAL, Commit, Group, Standing};
 use crate::health::{Health, State, Vitals};
 use crate::ledger::Ledger;
 use crate::metrics::{Metrics, PartitionLabel, Stage, StageLabel};
@@ -23,7 +23,6 @@ use crate::sink::dead_letter::{DeadLetters, Rejected};
 use crate::sink::file::FileSink;
 use crate::sink::file::checkpoint::Place;
 use crate::sink::file::writer::{Block, Done, FileId, Progress};
-use crate::sink::redis::Told;
 use crate::sink::redis::feed::RedisFeed;
 use anyhow::bail;
 use common::decode::{decode_within, single_line};
@@ -126,6 +125,8 @@ struct Partition {
     /// Where it started, and its end then.
     start: Place,
     end: i64,
+    /// Whether that start is in the file's checkpoint.
+    checkpointed: bool,
     /// All events in the file so far.
     totals: Counts,
     /// What the last block covered.
@@ -370,9 +371,12 @@ impl Pipeline {
     }
 
     fn commit(&mut self) {
-        let positions = self.ledger.take_committable();
-        if let Err(error) = self.group.commit(&self.places(positions)) {
-            // The next one says the same and more.
+        // Without new events nothing else would say it again.
+        let positions = match self.group.was_refused() {
+            true => self.ledger.committable(),
+            false => self.ledger.take_committable(),
+        };
+        if let Err(error) = self.group.commit(&self.commits(positions)) {
             warn!(%error, "committing offsets");
         }
     }
@@ -381,7 +385,7 @@ impl Pipeline {
     /// take it, the checkpoint still says where reading goes on, but not to who can't see our files.
     fn commit_all(&self) -> KafkaResult<()> {
         let time = if self.private_files { COMMIT_TIME } else { Duration::ZERO };
-        let committed = self.group.commit_surely(&self.places(self.ledger.committable()), time);
+        let committed = self.group.commit_surely(&self.commits(self.ledger.committable()), time);
         committed.inspect_err(|error| {
             if self.private_files {
                 error!(%error, "offsets are not committed: others may write what our files have once more");
@@ -391,12 +395,18 @@ impl Pipeline {
         })
     }
 
-    fn places(&self, positions: Vec<(i32, i64)>) -> Vec<(i32, Place)> {
-        let place = |(id, offset)| {
-            let topic_id = self.partitions.get(&id)?.start.topic_id.clone();
-            Some((id, Place { offset, topic_id }))
+    fn commits(&self, positions: Vec<(i32, i64)>) -> Vec<Commit> {
+        let commit = |(partition, offset)| {
+            let Partition { start, checkpointed, .. } = self.partitions.get(&partition)?;
+            if !checkpointed && offset == start.offset {
+                // In our file's name it would say that this one has what another one has.
+                return None;
+            }
+            let topic_id = start.topic_id.clone();
+            let file = self.file.name(partition)?.to_owned();
+            Some(Commit { partition, place: Place { offset, topic_id }, file })
         };
-        positions.into_iter().filter_map(place).collect()
+        positions.into_iter().filter_map(commit).collect()
     }
 
     /// Makes everything durable, with a deadline, and ends.

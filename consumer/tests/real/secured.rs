@@ -68,11 +68,12 @@ fn start(scene: &Scene, name: &str, port: u16, config: &str, more: &[&str]) -> P
     Program::start(name, arguments, &[], scene.path("").as_path()).unwrap()
 }
 
-/// Given servers that want TLS, with SCRAM, PLAIN or a certificate, and a user of Redis with few rights, everything goes
-/// its way as ever, and the password is in no command line, log, page or report.
+/// Given servers that want TLS, with SCRAM, PLAIN or a certificate, and a user with few rights in Kafka (he may not create
+/// topics) and in Redis, everything goes its way as ever, and the password is in no command line, log, page or report.
 #[test]
 fn with_tls_and_logins() {
     let scene = Scene::secured(2, RIGHTS);
+    scene.stack.create_topic("logs.rejected", 1).unwrap();
     let secured = scene.stack.secured().unwrap();
     let access = Access::new(&scene);
     let (sasl, tls) = (secured.kafka_sasl, secured.kafka_tls);
