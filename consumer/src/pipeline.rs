@@ -30,7 +30,6 @@ use common::event::now_micros;
 use common::shutdown::Shutdown;
 use crossbeam_channel::TryRecvError;
 use kafka::consume::Item;
-use kafka::topic::says_gone;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -104,6 +103,8 @@ pub struct Pipeline {
     awaited: Vec<i32>,
     /// When those are tried next, and when it was last said that they can't be had.
     try_at: Instant,
+    /// When the next partitions in doubt begin anew, if some did just now.
+    again_at: Instant,
     complained: Option<Instant>,
     committed: Instant,
     started: Instant,
@@ -156,6 +157,7 @@ impl Pipeline {
             partitions: BTreeMap::new(),
             awaited: Vec::new(),
             try_at: Instant::now(),
+            again_at: Instant::now(),
             complained: None,
             committed: Instant::now(),
             started: Instant::now(),
@@ -433,9 +435,10 @@ impl Pipeline {
     }
 }
 
-/// True for what says that the offset to come, or the topic, may be gone: where reading goes on must be decided
-/// anew.
+/// True for what says that the offset to come, or the topic, may be gone, and for all else that stops reading: where it
+/// goes on must be decided anew, since librdkafka's batch call counts the error as a message, and would leave out the one
+/// that comes next. False for what it passes over by itself: bytes that are no messages.
 fn is_doubt(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{AutoOffsetReset, LogTruncation, OffsetOutOfRange};
-    says_gone(code) || matches!(code, AutoOffsetReset | LogTruncation | OffsetOutOfRange)
+    use RDKafkaErrorCode::{BadCompression, BadMessage, NotImplemented};
+    !matches!(code, BadCompression | BadMessage | NotImplemented)
 }

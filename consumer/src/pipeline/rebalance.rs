@@ -22,6 +22,8 @@ const REVOKE_REDIS_TIME: Duration = Duration::from_secs(2);
 /// partitions up: the next one waits several times as long as that took.
 const TRY_INTERVAL: Duration = Duration::from_millis(200);
 const TRY_SHARE: u32 = 4;
+/// Partitions that fall into doubt again and again begin anew so often.
+const AGAIN_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Pipeline {
     pub(super) fn answer_rebalances(&mut self) -> anyhow::Result<()> {
@@ -134,6 +136,11 @@ impl Pipeline {
         }
         self.revoke(&ids)?;
         self.awaited.extend(ids);
+        if Instant::now() < self.again_at {
+            self.try_at = self.again_at;
+            return Ok(());
+        }
+        self.again_at = Instant::now() + AGAIN_INTERVAL;
         self.start_awaited(false)
     }
 
