@@ -1,7 +1,7 @@
 # What a person types. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo test test-compose lint chaos fuzz bench bench-quick bench-micro study-tuning clean
+.PHONY: help setup build up down demo test test-compose lint chaos fuzz bench bench-quick bench-micro study-tuning soak clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -63,6 +63,10 @@ bench-quick: setup ## a look at the figures: a minute, into target/bench-quick
 study-tuning: setup ## what partitions and batching do to the latency, into benches/results: twenty minutes
 	cargo build --release --workspace
 	@target/release/bench study-tuning
+
+soak: setup ## half an hour at half the highest rate, every event verified; does anything grow? into benches/results
+	cargo build --release --workspace
+	@target/release/bench soak
 
 bench-micro: setup ## figures of the hot parts alone, two minutes once built; no servers
 	cargo bench --workspace --bench '*'

@@ -43,16 +43,16 @@ pub fn merged(intervals: &[Interval], from: f64) -> Result<BTreeMap<Stage, Histo
     summed(intervals.iter().filter(|interval| interval.start >= from), |interval| interval.stage)
 }
 
-/// p50 and p99 of each second after `start` (s since the epoch); of several consumers' intervals that began within
-/// the same second, all together.
-pub fn over_time(intervals: &[Interval], start: f64) -> Result<Vec<LatencyAt>> {
-    let second = |interval: &Interval| (interval.start - start).floor() as i64;
-    let seconds = summed(intervals, |interval| (second(interval), interval.stage))?;
-    let at = |((second, stage), micros): (_, Histogram<u64>)| {
+/// p50 and p99 of each `step` (s) after `start` (s since the epoch); of several consumers' intervals that began within
+/// the same one, all together.
+pub fn over_time(intervals: &[Interval], start: f64, step: f64) -> Result<Vec<LatencyAt>> {
+    let steps = |interval: &Interval| ((interval.start - start) / step).floor() as i64;
+    let summed = summed(intervals, |interval| (steps(interval), interval.stage))?;
+    let at = |((steps, stage), micros): (_, Histogram<u64>)| {
         let Percentiles { p50, p99, .. } = Percentiles::of_micros(&micros);
-        LatencyAt { at: second as f64, stage, p50, p99 }
+        LatencyAt { at: steps as f64 * step, stage, p50, p99 }
     };
-    Ok(seconds.into_iter().map(at).collect())
+    Ok(summed.into_iter().map(at).collect())
 }
 
 fn summed<'i, K: Ord>(

@@ -13,13 +13,14 @@ mod study;
 mod suite;
 mod usage;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use common::event::format_timestamp;
 use common::units::{parse_count, parse_duration, parse_rate};
 use max_rate::Slo;
 use peers::{Contest, PeersArgs};
 use progress::Progress;
+use report::Grown;
 use results::{Results, RunName};
 use run::{Bench, Plan};
 use std::fs;
@@ -56,6 +57,8 @@ enum Command {
     MaxRate(MaxRateArgs),
     /// What partitions and batching do to the latency: study-tuning.json, study-tuning.md
     StudyTuning(StudyArgs),
+    /// A long run at a steady rate, and whether anything grows meanwhile: soak.json, soak.md
+    Soak(SoakArgs),
     /// What a Redis that goes away costs the file, and how fast it is caught up
     Outage {
         /// Events of each backlog
@@ -68,7 +71,7 @@ enum Command {
     },
     /// Others at the same jobs, and Sluice among them: consumers that drain a backlog, producers that fill a topic
     Peers(PeersArgs),
-    /// Reports and plots anew from results.json and study-tuning.json
+    /// Reports and plots anew from results.json, study-tuning.json and soak.json
     Report {
         /// Where they are
         #[arg(default_value = "benches/results")]
@@ -116,6 +119,21 @@ struct StudyArgs {
     /// Pairs of each comparison
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(i64::from(study::FEWEST_PAIRS)..))]
     pairs: u16,
+
+    /// Where the report goes
+    #[arg(long, default_value = "benches/results", value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct SoakArgs {
+    /// Events a second
+    #[arg(long, default_value = "500k", value_parser = parse_rate)]
+    rate: u64,
+
+    /// For how long
+    #[arg(long = "for", default_value = "30m", value_parser = parse_duration, value_name = "DURATION")]
+    lasting: Duration,
 
     /// Where the report goes
     #[arg(long, default_value = "benches/results", value_name = "FOLDER")]
@@ -184,6 +202,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run_once(&args),
         Command::MaxRate(args) => max_rate(&args),
         Command::StudyTuning(args) => study_tuning(&args),
+        Command::Soak(args) => soak(&args),
         Command::Outage { count, pairs } => start().and_then(|mut bench| {
             bench.progress.more(usize::from(pairs) * 2);
             run::outage::pairs(&mut bench, count, pairs)
@@ -277,6 +296,20 @@ fn study_tuning(args: &StudyArgs) -> Result<()> {
     write_json(&study, &args.out, "study-tuning.json")?;
     report::write_study(&study, &args.out)?;
     println!("{}", args.out.join("study-tuning.md").display());
+    Ok(())
+}
+
+fn soak(args: &SoakArgs) -> Result<()> {
+    let mut bench = start()?;
+    bench.progress.step(&format!("{} events/s for {:?}", args.rate, args.lasting));
+    let soak = run::soak::run(&mut bench, args.rate, args.lasting)?;
+    drop(bench);
+    write_json(&soak, &args.out, "soak.json")?;
+    report::write_soak(&soak, &args.out)?;
+    let grown = report::grown(&soak);
+    grown.iter().for_each(|grown| println!("{grown}"));
+    println!("{}", args.out.join("soak.md").display());
+    ensure!(grown.iter().all(Grown::is_flat), "not everything stayed flat");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Reports for people, of what a bench measured: Markdown and SVG plots, made from the results alone.
 //!
 //! `report.md` and its plots come from `results.json`, `study-tuning.md` and its plots from
-//! `study-tuning.json`. What was not measured is not mentioned.
+//! `study-tuning.json`, `soak.md` and its plot from `soak.json`. What was not measured is not mentioned.
 
 mod contenders;
 mod curves;
@@ -10,6 +10,7 @@ mod latency;
 mod plot;
 mod runs;
 mod series;
+mod soak;
 mod spike;
 mod study;
 
@@ -18,10 +19,11 @@ mod fixture;
 #[cfg(test)]
 mod tests;
 
-use crate::results::{Results, Study};
+use crate::results::{Results, Soak, Study};
 use anyhow::{Context, ensure};
 use figures::page::Page;
 use serde::de::DeserializeOwned;
+pub use soak::{Grown, grown};
 use std::fs;
 use std::path::Path;
 
@@ -52,16 +54,28 @@ pub fn write_study(study: &Study, folder: &Path) -> anyhow::Result<()> {
     page.save(folder, "study-tuning.md")
 }
 
-/// Makes the reports anew of what lies in a folder: `results.json`, `study-tuning.json` or both.
+/// Writes `soak.md` and its plot into a folder that exists.
 ///
 /// # Errors
-/// When neither is there, one can't be understood, or as [`write`].
+/// As [`write`].
+pub fn write_soak(soak: &Soak, folder: &Path) -> anyhow::Result<()> {
+    let mut page = Page::new("A soak", &soak.command);
+    page.origin(&soak.machine, &soak.started, soak.seconds);
+    soak::write(&mut page, soak)?;
+    page.save(folder, "soak.md")
+}
+
+/// Makes the reports anew of what lies in a folder: `results.json`, `study-tuning.json`, `soak.json`.
+///
+/// # Errors
+/// When none is there, one can't be understood, or as [`write`].
 pub fn render(folder: &Path) -> anyhow::Result<()> {
     let results: Option<Results> = read(&folder.join("results.json"))?;
     let study: Option<Study> = read(&folder.join("study-tuning.json"))?;
+    let soak: Option<Soak> = read(&folder.join("soak.json"))?;
     ensure!(
-        results.is_some() || study.is_some(),
-        "neither results.json nor study-tuning.json is in {}",
+        results.is_some() || study.is_some() || soak.is_some(),
+        "neither results.json nor study-tuning.json nor soak.json is in {}",
         folder.display()
     );
     if let Some(results) = results {
@@ -71,6 +85,10 @@ pub fn render(folder: &Path) -> anyhow::Result<()> {
     if let Some(study) = study {
         write_study(&study, folder)?;
         println!("wrote {}", folder.join("study-tuning.md").display());
+    }
+    if let Some(soak) = soak {
+        write_soak(&soak, folder)?;
+        println!("wrote {}", folder.join("soak.md").display());
     }
     Ok(())
 }

@@ -245,6 +245,53 @@ pub enum LimitJob {
     Steady,
 }
 
+/// A long run at a steady rate, as it stands in `soak.json`: every event verified.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Soak {
+    /// Where it ran.
+    pub machine: Machine,
+    /// Command that gives it again.
+    pub command: String,
+    /// When it began, RFC 3339.
+    pub started: String,
+    /// How long all of it took, s.
+    pub seconds: f64,
+    /// Events a second that were offered.
+    pub rate: u64,
+    /// Events that stand in the files once, in order, and are counted in Redis.
+    pub events: u64,
+    /// Their bytes in the files.
+    pub bytes: u64,
+    /// At regular intervals.
+    pub samples: Vec<Standing>,
+    /// Of each interval, by stage: p50 and p99.
+    pub latency_over_time: Vec<LatencyAt>,
+}
+
+/// Where a long run stands at a moment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Standing {
+    /// s after the start.
+    pub at: f64,
+    /// Events due so far.
+    pub due: u64,
+    /// Events durable in the files so far.
+    pub file: u64,
+    /// Events in Redis so far.
+    pub redis: u64,
+    /// What each process holds.
+    pub held: BTreeMap<String, Held>,
+}
+
+/// What a process holds at a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Resident memory, bytes.
+    pub memory: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+}
+
 /// A study of what a change of settings does to the latency, as it stands in `study-tuning.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Study {

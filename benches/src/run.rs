@@ -2,6 +2,7 @@
 
 pub mod outage;
 mod scene;
+pub mod soak;
 
 use crate::progress::Progress;
 use crate::results::{Run, RunName};

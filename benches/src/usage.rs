@@ -1,5 +1,6 @@
 //! What a process has cost so far: CPU and memory, its children included.
 
+use crate::results::Held;
 use std::fs;
 
 /// Clock ticks a second in `/proc/PID/stat`: fixed at 100 by the kernel's interface to user space (proc(5)).
@@ -17,7 +18,8 @@ pub struct Usage {
 /// Usage of process `pid` and of the running children of its main thread; nothing of a process that is gone.
 pub fn usage(pid: u32) -> Usage {
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-    let own = Usage { cpu_seconds: cpu_seconds(&read("stat")), memory_peak: memory_peak(&read("status")) };
+    let own =
+        Usage { cpu_seconds: cpu_seconds(&read("stat")), memory_peak: bytes(&read("status"), "VmHWM:") };
     let children = read(&format!("task/{pid}/children"));
     children.split_whitespace().filter_map(|child| child.parse().ok()).map(usage).fold(own, |sum, child| {
         Usage {
@@ -27,6 +29,13 @@ pub fn usage(pid: u32) -> Usage {
     })
 }
 
+/// What process `pid` holds now; nothing once it is gone.
+pub fn held(pid: u32) -> Held {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64);
+    Held { memory: bytes(&status, "VmRSS:"), descriptors }
+}
+
 /// Fields 14 to 17 of `/proc/PID/stat`, counted from behind the name in brackets, which may hold anything.
 fn cpu_seconds(stat: &str) -> f64 {
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
@@ -34,9 +43,9 @@ fn cpu_seconds(stat: &str) -> f64 {
     ticks.sum::<f64>() / TICKS
 }
 
-/// `VmHWM` of `/proc/PID/status`; 0 without it.
-fn memory_peak(status: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+/// A line of `/proc/PID/status` that is a size; 0 without it.
+fn bytes(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
     kibibytes.unwrap_or(0) << 10
 }
@@ -50,12 +59,14 @@ mod tests {
         let stat = "7 (a) name) S 1 7 7 0 -1 4194560 1 2 3 4 150 50 30 20 20 0 1 0 99";
         assert_eq!(cpu_seconds(stat), 2.5);
         assert_eq!(cpu_seconds(""), 0.0);
-        assert_eq!(memory_peak("VmPeak:\t 9 kB\nVmHWM:\t    2048 kB\n"), 2 << 20);
-        assert_eq!(memory_peak(""), 0);
+        assert_eq!(bytes("VmPeak:\t 9 kB\nVmHWM:\t    2048 kB\n", "VmHWM:"), 2 << 20);
+        assert_eq!(bytes("", "VmHWM:"), 0);
     }
 
     #[test]
     fn this_process_has_memory() {
         assert!(usage(std::process::id()).memory_peak > 0);
+        let held = held(std::process::id());
+        assert!(held.memory > 0 && held.descriptors > 2);
     }
 }

@@ -50,6 +50,8 @@ pub struct Arena<'s> {
     rate: u64,
     /// Runs while a fault of the disk holds.
     tracer: Option<Program>,
+    /// The consumer that the fault befalls: which pipeline's, and which one.
+    victim: (usize, usize),
     partitions: usize,
     moved: usize,
 }
@@ -88,6 +90,7 @@ impl<'s> Arena<'s> {
             producers: 1,
             rate,
             tracer: None,
+            victim: (0, 0),
             partitions: PARTITIONS,
             moved: 0,
         })
@@ -104,26 +107,48 @@ impl<'s> Arena<'s> {
         self.pipelines.iter_mut().try_for_each(Pipeline::look_after)
     }
 
-    /// Makes a fault begin.
+    /// Makes a fault begin; gives whom it befalls, where that is by chance.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn begin(&mut self, round: &Round) -> Result<()> {
+    pub fn begin(&mut self, round: &Round) -> Result<String> {
         let which = round.which;
-        let pipeline = which % 2;
         let broker = which % 3;
+        let whom = which % 2;
+        let of_disk = matches!(
+            round.fault,
+            Fault::SyncFails | Fault::DiskFull | Fault::WriteLimited | Fault::DiskHangs
+        );
+        // The disk only matters to who writes.
+        let index = self.pipelines[whom].victim(if of_disk { (which / 2) | 1 } else { which / 2 });
+        self.victim = (whom, index);
+        let pipeline = &mut self.pipelines[whom];
+        let name = pipeline.name();
+        let victim = format!("{name}, {}", if pipeline.writes(index) { "a writer" } else { "a standby" });
+        let befalls = match round.fault {
+            Fault::ConsumerKilled
+            | Fault::CheckpointFlipped
+            | Fault::ConsumerFrozen
+            | Fault::ConsumerStopped
+            | Fault::SyncFails
+            | Fault::DiskFull
+            | Fault::WriteLimited
+            | Fault::DiskHangs => victim,
+            Fault::ConsumerJoins | Fault::FileMoved => name.to_owned(),
+            Fault::BrokerKilled | Fault::BrokerRestarted => format!("broker {}", broker + 1),
+            _ => String::new(),
+        };
         match round.fault {
-            Fault::ConsumerKilled => self.pipelines[pipeline].kill(which / 2, |_| Ok(()))?,
-            Fault::CheckpointFlipped => {
-                self.pipelines[pipeline].kill(which / 2, |folder| flip_a_bit(folder, which))?
-            }
-            Fault::ConsumerFrozen => self.pipelines[pipeline].signal(which / 2, Signal::STOP)?,
-            Fault::ConsumerStopped => self.pipelines[pipeline].stop(which / 2)?,
-            Fault::ConsumerJoins => self.pipelines[pipeline].join()?,
-            Fault::SyncFails => self.trace(pipeline, "fdatasync", "error=EIO")?,
-            Fault::DiskFull => self.trace(pipeline, "write,pwrite64", "error=ENOSPC")?,
-            Fault::DiskHangs => self.trace(pipeline, "fdatasync", "delay_enter=6000000:when=1")?,
-            Fault::FileMoved => self.move_file(pipeline)?,
+            Fault::ConsumerKilled => pipeline.kill(index, |_| Ok(()))?,
+            Fault::CheckpointFlipped => pipeline.kill(index, |folder| flip_a_bit(folder, which))?,
+            Fault::ConsumerFrozen => pipeline.signal(index, Signal::STOP)?,
+            Fault::ConsumerStopped => pipeline.stop(index)?,
+            Fault::ConsumerJoins => pipeline.join()?,
+            Fault::SyncFails => self.trace("fdatasync", "error=EIO")?,
+            Fault::DiskFull => self.trace("write,pwrite64", "error=ENOSPC")?,
+            Fault::WriteLimited => self.limit_files()?,
+            Fault::DiskHangs => self.trace("fdatasync", "delay_enter=6000000:when=1")?,
+            Fault::FileMoved => self.move_file(whom)?,
             Fault::ProducerKilled => {
                 self.producers += 1;
                 let next = producer(self.stack, &self.folder, self.rate, self.producers)?;
@@ -133,6 +158,7 @@ impl<'s> Arena<'s> {
             }
             Fault::BrokerKilled => self.stack.kill_broker(broker)?,
             Fault::BrokerRestarted => self.stack.stop_broker(broker)?,
+            Fault::ControllerKilled => self.stack.kill_broker(self.stack.controller()?)?,
             Fault::BrokersKilled => self.stack.kill_kafka()?,
             Fault::ZookeeperKilled => self.stack.kill_zookeeper()?,
             Fault::PartitionsAdded => {
@@ -161,7 +187,7 @@ impl<'s> Arena<'s> {
             Fault::NetworkDown => self.set_links(Link::Down),
             Fault::NetworkReset => self.links().for_each(Proxy::reset),
         }
-        Ok(())
+        Ok(befalls)
     }
 
     /// Makes it end.
@@ -169,16 +195,16 @@ impl<'s> Arena<'s> {
     /// # Errors
     /// When what it took away does not come back.
     pub fn end(&mut self, round: &Round) -> Result<()> {
-        let pipeline = round.which % 2;
+        let (whom, index) = self.victim;
         match round.fault {
-            Fault::ConsumerFrozen => self.pipelines[pipeline].signal(round.which / 2, Signal::CONT)?,
-            Fault::ConsumerJoins => self.pipelines[pipeline].leave()?,
+            Fault::ConsumerFrozen => self.pipelines[whom].signal(index, Signal::CONT)?,
+            Fault::ConsumerJoins => self.pipelines[whom].leave()?,
             Fault::SyncFails | Fault::DiskFull | Fault::DiskHangs => {
                 if let Some(mut tracer) = self.tracer.take() {
                     tracer.kill()?;
                 }
             }
-            Fault::BrokerKilled | Fault::BrokerRestarted | Fault::BrokersKilled => {
+            Fault::BrokerKilled | Fault::ControllerKilled | Fault::BrokerRestarted | Fault::BrokersKilled => {
                 self.stack.start_kafka()?
             }
             Fault::ZookeeperKilled => self.stack.start_zookeeper()?,
@@ -204,6 +230,7 @@ impl<'s> Arena<'s> {
             Fault::ConsumerKilled
             | Fault::CheckpointFlipped
             | Fault::ConsumerStopped
+            | Fault::WriteLimited
             | Fault::FileMoved
             | Fault::ProducerKilled
             | Fault::PartitionsAdded
@@ -230,13 +257,29 @@ impl<'s> Arena<'s> {
     }
 
     /// Has the kernel answer a consumer's calls about its files otherwise than the disk does.
-    fn trace(&mut self, pipeline: usize, calls: &str, answer: &str) -> Result<()> {
-        let (pid, files) = self.pipelines[pipeline].writer()?;
+    fn trace(&mut self, calls: &str, answer: &str) -> Result<()> {
+        let (whom, index) = self.victim;
+        let (pid, files) = (self.pipelines[whom].pid(index), self.pipelines[whom].files()?);
         let (pid, inject) = (pid.to_string(), format!("inject={calls}:{answer}"));
         let mut arguments = vec!["-f", "-qq", "-o", "/dev/null", "-p", &pid, "-e", &inject];
         let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         arguments.extend(files.iter().flat_map(|file| ["-P", file.as_str()]));
         self.tracer = Some(Program::run(Path::new("strace"), arguments, &[], &self.folder)?);
+        Ok(())
+    }
+
+    /// Lets the largest file that a consumer has open grow by half an event and no further.
+    fn limit_files(&self) -> Result<()> {
+        let (whom, index) = self.victim;
+        let pid = self.pipelines[whom].pid(index).to_string();
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).context("the consumer has ended")?.flatten();
+        let open: Vec<PathBuf> = open.filter_map(|link| fs::read_link(link.path()).ok()).collect();
+        let files = self.pipelines[whom].files()?.into_iter().filter(|file| open.contains(file));
+        let lengths = files.map(|file| fs::metadata(file).map_or(0, |metadata| metadata.len()));
+        let limit = format!("--fsize={}", lengths.max().context("it has no file open")? + 80);
+        let mut prlimit = Program::run(Path::new("prlimit"), ["--pid", &pid, &limit], &[], &self.folder)?;
+        let ended = prlimit.wait(ENDED_WITHIN)?;
+        ensure!(ended.success(), "prlimit ended with {ended}: {}", prlimit.stderr());
         Ok(())
     }
 

@@ -2,13 +2,14 @@
 //!
 //! It shares no code with the programs under test: serde_json, and a map.
 
-use crate::pipeline::Pipeline;
+use crate::evidence::{Evidence, Kept, Report};
 use anyhow::{Context, Result};
-use harness::{Record, Stack};
+use harness::Record;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
-use std::path::Path;
+
+/// The lists in Redis hold so many.
+const MOST_RECENT: u64 = 100_000;
 
 /// What was found; nothing is wrong if [`wrong`](Account::wrong) is empty.
 #[derive(Debug, Default)]
@@ -29,15 +30,6 @@ struct Event<'a> {
     service: &'a str,
 }
 
-#[derive(Deserialize)]
-struct Report {
-    producer: String,
-    acknowledged: u64,
-    first_acknowledged_seq: Option<u64>,
-    last_acknowledged_seq: Option<u64>,
-    unacknowledged: Vec<(u64, u64)>,
-}
-
 /// Where an event is in the topic, and what it says.
 struct Place {
     partition: i32,
@@ -56,26 +48,17 @@ struct Topic {
 }
 
 impl Account {
-    /// Draws it up, of programs that have ended.
+    /// Draws it up.
     ///
     /// # Errors
-    /// When the topic, a file, a report or Redis cannot be read.
-    pub fn draw_up(
-        stack: &Stack,
-        pipelines: &[Pipeline],
-        (producers, folder): (usize, &Path),
-    ) -> Result<Account> {
+    /// When something in the topic is no event of a producer.
+    pub fn of(evidence: Evidence) -> Result<Account> {
         let mut account = Account::default();
-        let topic = account.topic(stack.consume_all("logs")?)?;
-        for number in 1..=producers {
-            // One that was killed has left none.
-            if let Ok(report) = fs::read(folder.join(format!("report-{number}.json"))) {
-                account.report(&serde_json::from_slice(&report)?, &topic);
-            }
-        }
-        for pipeline in pipelines {
-            account.files(pipeline, &topic)?;
-            account.redis(stack, pipeline.name(), &topic)?;
+        let topic = account.topic(evidence.records)?;
+        evidence.reports.iter().for_each(|report| account.report(report, &topic));
+        for kept in &evidence.kept {
+            account.files(kept, &topic);
+            account.redis(kept, &topic);
         }
         Ok(account)
     }
@@ -114,26 +97,23 @@ impl Account {
     }
 
     /// Each partition's events are in the files once, in order and byte for byte.
-    fn files(&mut self, pipeline: &Pipeline, topic: &Topic) -> Result<()> {
+    fn files(&mut self, kept: &Kept, topic: &Topic) {
         let mut next: BTreeMap<i32, usize> = BTreeMap::new();
         let (mut doubled, mut skipped, mut strange) = (0_u64, 0_u64, 0_u64);
-        for path in pipeline.files()? {
-            let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            for line in text.split_inclusive(|&byte| byte == b'\n') {
-                let line = line.strip_suffix(b"\n").unwrap_or(b"a line without an end");
-                let event = serde_json::from_slice::<Event<'_>>(line).ok();
-                let place = event.and_then(|event| topic.places.get(&(event.producer.to_owned(), event.seq)));
-                let Some(place) = place.filter(|place| place.payload == line) else {
-                    strange += 1;
-                    continue;
-                };
-                let next = next.entry(place.partition).or_default();
-                if place.index < *next {
-                    doubled += 1;
-                } else {
-                    skipped += (place.index - *next) as u64;
-                    *next = place.index + 1;
-                }
+        for line in kept.files.iter().flat_map(|file| file.split_inclusive(|&byte| byte == b'\n')) {
+            let line = line.strip_suffix(b"\n").unwrap_or(b"a line without an end");
+            let event = serde_json::from_slice::<Event<'_>>(line).ok();
+            let place = event.and_then(|event| topic.places.get(&(event.producer.to_owned(), event.seq)));
+            let Some(place) = place.filter(|place| place.payload == line) else {
+                strange += 1;
+                continue;
+            };
+            let next = next.entry(place.partition).or_default();
+            if place.index < *next {
+                doubled += 1;
+            } else {
+                skipped += (place.index - *next) as u64;
+                *next = place.index + 1;
             }
         }
         let missing: usize =
@@ -144,41 +124,132 @@ impl Account {
             (strange, "lines that no producer wrote"),
         ] {
             if number > 0 {
-                self.wrong.push(format!("files of {}: {number} {what}", pipeline.name()));
+                self.wrong.push(format!("files of {}: {number} {what}", kept.name));
             }
         }
-        Ok(())
     }
 
     /// Counters, positions and the list of the newest.
-    fn redis(&mut self, stack: &Stack, prefix: &str, topic: &Topic) -> Result<()> {
-        let mut redis = stack.redis()?;
-        for (key, expected) in [("levels", &topic.levels), ("services", &topic.services)] {
-            let counted: BTreeMap<String, u64> =
-                redis::cmd("HGETALL").arg(format!("{prefix}:{key}")).query(&mut redis)?;
-            if &counted != expected {
-                self.wrong.push(format!("{prefix}:{key} in Redis is {counted:?}, not {expected:?}"));
+    fn redis(&mut self, kept: &Kept, topic: &Topic) {
+        let name = &kept.name;
+        for (key, counted, expected) in
+            [("levels", &kept.levels, &topic.levels), ("services", &kept.services, &topic.services)]
+        {
+            if counted != expected {
+                self.wrong.push(format!("{name}:{key} in Redis is {counted:?}, not {expected:?}"));
             }
         }
-        for (partition, end) in stack.high_watermarks("logs")?.into_iter().enumerate() {
-            let key = format!("{prefix}:position:logs:{partition}");
-            let position: Option<String> = redis::cmd("GET").arg(&key).query(&mut redis)?;
-            let next =
-                position.as_deref().and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(0_i64);
-            if next != end {
-                self.wrong.push(format!("{key} in Redis is {next}, not {end}"));
+        for (partition, &length) in &topic.lengths {
+            let next = kept.positions.get(partition).copied().unwrap_or(0);
+            if usize::try_from(next) != Ok(length) {
+                self.wrong.push(format!("position of {name} {partition} in Redis is {next}, not {length}"));
             }
         }
-        let newest: Vec<String> =
-            redis::cmd("LRANGE").arg(format!("{prefix}:recent")).arg(0).arg(-1).query(&mut redis)?;
-        let distinct = newest.iter().collect::<HashSet<_>>().len();
-        if distinct != newest.len() || newest.len() as u64 != self.events.min(100_000) {
+        let distinct = kept.newest.iter().collect::<HashSet<_>>().len();
+        let expected = self.events.min(MOST_RECENT);
+        if distinct != kept.newest.len() || distinct as u64 != expected {
             self.wrong.push(format!(
-                "{prefix}:recent in Redis has {} events, {distinct} of them distinct, not {}",
-                newest.len(),
-                self.events.min(100_000)
+                "{name}:recent in Redis has {} events, {distinct} of them distinct, not {expected}",
+                kept.newest.len()
             ));
         }
-        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(seq: u64) -> String {
+        format!(r#"{{"producer":"p","seq":{seq},"level":"INFO","service":"auth","message":"m"}}"#)
+    }
+
+    /// Six events in two partitions, and all where it ought to be.
+    fn good() -> Evidence {
+        let record = |seq: u64| Record {
+            partition: i32::from(seq > 4),
+            key: None,
+            payload: Some(payload(seq).into_bytes()),
+            ..Record::default()
+        };
+        let lines =
+            |seqs: &[u64]| seqs.iter().map(|&seq| payload(seq) + "\n").collect::<String>().into_bytes();
+        let kept = Kept {
+            name: "single".to_owned(),
+            files: vec![lines(&[1, 5, 2]), lines(&[3, 6, 4])],
+            levels: BTreeMap::from([("INFO".to_owned(), 6)]),
+            services: BTreeMap::from([("auth".to_owned(), 6)]),
+            positions: BTreeMap::from([(0, 4), (1, 2)]),
+            newest: (1..=6).map(payload).collect(),
+        };
+        let report = Report {
+            producer: "p".to_owned(),
+            acknowledged: 6,
+            first_acknowledged_seq: Some(1),
+            last_acknowledged_seq: Some(6),
+            unacknowledged: Vec::new(),
+        };
+        Evidence { records: (1..=6).map(record).collect(), reports: vec![report], kept: vec![kept] }
+    }
+
+    fn wrong(spoil: impl FnOnce(&mut Evidence)) -> Vec<String> {
+        let mut evidence = good();
+        spoil(&mut evidence);
+        Account::of(evidence).unwrap().wrong
+    }
+
+    /// Replaces a line of the first file.
+    fn line(evidence: &mut Evidence, seq: u64, by: &str) {
+        let file = &mut evidence.kept[0].files[0];
+        *file = String::from_utf8(file.clone()).unwrap().replace(&(payload(seq) + "\n"), by).into_bytes();
+    }
+
+    #[test]
+    fn what_is_right_is_not_complained_of() {
+        let account = Account::of(good()).unwrap();
+        assert_eq!((account.events, account.acknowledged, account.wrong.len()), (6, 6, 0));
+    }
+
+    #[test]
+    fn whatever_is_wrong_is_found() {
+        let twice = payload(2) + "\n" + &payload(2) + "\n";
+        assert_eq!(wrong(|e| line(e, 2, "")), ["files of single: 1 lost"]);
+        assert_eq!(wrong(|e| line(e, 2, &twice)), ["files of single: 1 doubled or out of order"]);
+        assert_eq!(
+            wrong(|e| e.kept[0].files.swap(0, 1)),
+            ["files of single: 3 doubled or out of order", "files of single: 3 lost"]
+        );
+        let changed = payload(2).replace("\"m\"", "\"n\"") + "\n";
+        assert_eq!(
+            wrong(|e| line(e, 2, &changed)),
+            ["files of single: 1 lost", "files of single: 1 lines that no producer wrote"]
+        );
+        assert_eq!(
+            wrong(|e| e.kept[0].files[1].truncate(212)),
+            ["files of single: 1 lost", "files of single: 1 lines that no producer wrote"]
+        );
+        let off_by_one = |counts: &mut BTreeMap<String, u64>| counts.values_mut().for_each(|n| *n += 1);
+        assert_eq!(
+            wrong(|e| off_by_one(&mut e.kept[0].levels)),
+            [r#"single:levels in Redis is {"INFO": 7}, not {"INFO": 6}"#]
+        );
+        assert_eq!(
+            wrong(|e| off_by_one(&mut e.kept[0].services)),
+            [r#"single:services in Redis is {"auth": 7}, not {"auth": 6}"#]
+        );
+        assert_eq!(
+            wrong(|e| e.kept[0].positions = BTreeMap::from([(0, 4), (1, 1)])),
+            ["position of single 1 in Redis is 1, not 2"]
+        );
+        assert_eq!(
+            wrong(|e| e.kept[0].newest[0] = payload(2)),
+            ["single:recent in Redis has 6 events, 5 of them distinct, not 6"]
+        );
+        assert_eq!(
+            wrong(|e| e.reports[0].last_acknowledged_seq = Some(7)),
+            ["1 of p were acknowledged and are not in the topic"]
+        );
+        let again = |e: &mut Evidence| e.records[5].payload = Some(payload(1).into_bytes());
+        assert!(wrong(again).contains(&"p 1 is in the topic twice".to_owned()));
     }
 }

@@ -24,6 +24,8 @@ pub enum Fault {
     SyncFails,
     /// Writes to disk fail with ENOSPC
     DiskFull,
+    /// A file may grow no further: a write is cut short, and the next one fails with EFBIG
+    WriteLimited,
     /// The disk hangs: a sync takes seconds
     DiskHangs,
     /// Somebody moves a file away under the writer
@@ -34,6 +36,8 @@ pub enum Fault {
     BrokerKilled,
     /// A broker is restarted in order: its partitions change their leader
     BrokerRestarted,
+    /// The broker that is the controller is killed and started again
+    ControllerKilled,
     /// All brokers are killed and started again
     BrokersKilled,
     /// ZooKeeper is killed and started again
@@ -82,11 +86,13 @@ impl Fault {
             | Fault::PartitionsAdded
             | Fault::ProducerKilled
             | Fault::NetworkReset => (0.0, 0.0),
-            Fault::SyncFails | Fault::DiskFull | Fault::BrokerRestarted => (0.5, 3.0),
+            Fault::SyncFails | Fault::DiskFull | Fault::WriteLimited | Fault::BrokerRestarted => (0.5, 3.0),
             Fault::DiskHangs | Fault::NetworkSlow | Fault::RedisFull | Fault::RedisReadOnly => (3.0, 8.0),
             // Longer than a session of 3 s.
             Fault::ConsumerFrozen | Fault::ConsumerJoins => (5.0, 8.0),
-            Fault::BrokerKilled | Fault::ZookeeperKilled | Fault::BrokersKilled => (2.0, 8.0),
+            Fault::BrokerKilled | Fault::ControllerKilled | Fault::ZookeeperKilled | Fault::BrokersKilled => {
+                (2.0, 8.0)
+            }
             // Longer than Sentinels wait.
             Fault::RedisKilled | Fault::RedisFrozen | Fault::RedisEmptied => (4.0, 8.0),
             Fault::NetworkSilent | Fault::NetworkDown => (2.0, 12.0),

@@ -88,44 +88,50 @@ impl Pipeline {
         self.consumers.pop().map_or(Ok(()), |mut last| end(&mut last.program))
     }
 
+    /// Whom a fault befalls: in three of four cases one that writes, else any.
+    pub fn victim(&self, which: usize) -> usize {
+        let writers: Vec<usize> = (0..self.consumers.len()).filter(|&index| self.writes(index)).collect();
+        match writers.get(which % writers.len().max(1)) {
+            Some(&writer) if !which.is_multiple_of(4) => writer,
+            _ => which % self.consumers.len(),
+        }
+    }
+
+    /// Whether a consumer writes at the moment, by its own word.
+    pub fn writes(&self, index: usize) -> bool {
+        http::get(self.consumers[index].metrics, "/readyz").is_some_and(|page| page.starts_with("active"))
+    }
+
+    /// Process id of a consumer.
+    pub fn pid(&self, index: usize) -> u32 {
+        self.consumers[index].program.pid()
+    }
+
     /// Ends one consumer in order; it is started again like any other.
     ///
     /// # Errors
     /// When it does not end well.
-    pub fn stop(&mut self, which: usize) -> Result<()> {
-        let program = self.program(which);
-        end(program)?;
-        self.restart(which)
+    pub fn stop(&mut self, index: usize) -> Result<()> {
+        end(&mut self.consumers[index].program)?;
+        self.restart(index)
     }
 
     /// Kills one consumer, does something while it is away, and starts it again.
     ///
     /// # Errors
     /// When the operating system refuses, or as `meanwhile`.
-    pub fn kill(&mut self, which: usize, meanwhile: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        self.program(which).kill()?;
+    pub fn kill(&mut self, index: usize, meanwhile: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        self.consumers[index].program.kill()?;
         meanwhile(&self.folder)?;
-        self.restart(which)
+        self.restart(index)
     }
 
     /// Sends a signal to one consumer.
     ///
     /// # Errors
     /// When it is not running.
-    pub fn signal(&mut self, which: usize, signal: Signal) -> Result<()> {
-        self.program(which).signal(signal)
-    }
-
-    /// Process id of a consumer that writes, and the files of all.
-    ///
-    /// # Errors
-    /// When none does at the moment.
-    pub fn writer(&self) -> Result<(u32, Vec<PathBuf>)> {
-        let active = |consumer: &&Consumer| {
-            http::get(consumer.metrics, "/readyz").is_some_and(|page| page.starts_with("active"))
-        };
-        let writer = self.consumers.iter().find(active).context("no consumer is active")?;
-        Ok((writer.program.pid(), files(&self.folder)?))
+    pub fn signal(&mut self, index: usize, signal: Signal) -> Result<()> {
+        self.consumers[index].program.signal(signal)
     }
 
     /// Its files, those that were moved away first.
@@ -141,8 +147,8 @@ impl Pipeline {
     /// # Errors
     /// When one cannot be started.
     pub fn look_after(&mut self) -> Result<()> {
-        for which in 0..self.consumers.len() {
-            let consumer = &mut self.consumers[which];
+        for index in 0..self.consumers.len() {
+            let consumer = &mut self.consumers[index];
             match consumer.ended {
                 None if consumer.program.is_running()? => {}
                 None => {
@@ -152,7 +158,7 @@ impl Pipeline {
                     self.ends.push(format!("{}: {last}", self.setting.name));
                 }
                 Some(ended) if ended.elapsed() < RESTART_AFTER => {}
-                Some(_) => self.restart(which)?,
+                Some(_) => self.restart(index)?,
             }
         }
         Ok(())
@@ -176,8 +182,7 @@ impl Pipeline {
         self.consumers.drain(..).try_for_each(|mut consumer| end(&mut consumer.program))
     }
 
-    fn restart(&mut self, which: usize) -> Result<()> {
-        let index = which % self.consumers.len();
+    fn restart(&mut self, index: usize) -> Result<()> {
         let program = self.launch(self.consumers[index].metrics)?;
         self.consumers[index].program = program;
         self.consumers[index].ended = None;
@@ -191,11 +196,6 @@ impl Pipeline {
         arguments.extend(["--metrics-addr", &metrics, "--redis-prefix", name]);
         arguments.extend(redis.iter().map(String::as_str));
         Program::start("consumer", arguments, &[], &self.folder)
-    }
-
-    fn program(&mut self, which: usize) -> &mut Program {
-        let index = which % self.consumers.len();
-        &mut self.consumers[index].program
     }
 }
 

@@ -78,11 +78,12 @@ fn verdict(shown: &Shown) -> String {
 
 fn table(shown: &Shown) -> Table {
     let mut table = Table::new(
-        3,
+        4,
         [
             "",
             "fault",
             "what",
+            "befell",
             "held, s",
             "well after, s",
             "a file stood still, s",
@@ -96,6 +97,7 @@ fn table(shown: &Shown) -> Table {
             number.to_string(),
             format!("`{}`", fault.name()),
             escaped(&fault.what()),
+            outcome.befell.clone(),
             figure(outcome.until - outcome.from),
             figure(outcome.well - outcome.until),
             figure(stood_still(&shown.samples, outcome, "file")),

@@ -2,6 +2,7 @@
 
 use crate::arena::{Arena, servers};
 use crate::audit::Account;
+use crate::evidence::Evidence;
 use crate::fault::{Fault, Round};
 use crate::pipeline::Pipeline;
 use crate::watch::{SINKS, Sample, Watch};
@@ -19,13 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Faults in which a consumer may end with an error; in all others it has to go on by itself.
-const MAY_END: [Fault; 2] = [Fault::SyncFails, Fault::DiskFull];
+const MAY_END: [Fault; 3] = [Fault::SyncFails, Fault::DiskFull, Fault::WriteLimited];
 
 /// What became of a fault. Times in s after the start of the run.
 #[derive(Debug)]
 pub struct Outcome {
     /// The fault.
     pub round: Round,
+    /// Whom it befell, where that was by chance.
+    pub befell: String,
     /// When it began.
     pub from: f64,
     /// When it was over, with what it took to end it: a server's start, for example.
@@ -91,21 +94,21 @@ impl Run<'_> {
         let ends: u64 = stack.high_watermarks("logs")?.iter().map(|&end| end.unsigned_abs()).sum();
         self.wait("everything in all sinks", |sample| sample.sinks.iter().all(|&sink| sink >= ends))?;
         self.arena.pipelines.iter_mut().try_for_each(Pipeline::end)?;
-        let account = Account::draw_up(stack, &self.arena.pipelines, self.arena.producers())?;
+        let account = Account::of(Evidence::gather(stack, &self.arena.pipelines, self.arena.producers())?)?;
         Ok(Shown { outcomes, samples: self.watch.samples(), account, memory_peak: self.memory_peak })
     }
 
     fn round(&mut self, round: &Round) -> Result<Outcome> {
         self.pass(round.after)?;
         let from = self.watch.now().at;
-        self.arena.begin(round)?;
+        let befell = self.arena.begin(round)?;
         self.pass(round.holds)?;
         self.arena.end(round)?;
         let until = self.watch.now().at;
         let well = self.until_well("all events in all sinks again")?;
         let ends: Vec<String> = self.arena.pipelines.iter_mut().flat_map(Pipeline::take_ends).collect();
         ensure!(ends.is_empty() || MAY_END.contains(&round.fault), "consumers ended: {}", ends.join("; "));
-        Ok(Outcome { round: round.clone(), from, until, well, ends })
+        Ok(Outcome { round: round.clone(), befell, from, until, well, ends })
     }
 
     /// Waits until all that is in the topic now is in all sinks, and something new, too; gives when.

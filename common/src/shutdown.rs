@@ -8,12 +8,17 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Exit code after a second signal: 128 + SIGINT.
 const EXIT_FORCED: i32 = 130;
 
+/// Comes to who writes beyond the size that a file may have (`ulimit -f`); the same number on all Linux but MIPS, in
+/// signal(7).
+const SIGXFSZ: i32 = 25;
+
 /// Cheap to clone; every thread looks at the same flag.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown(Arc<AtomicBool>);
 
 impl Shutdown {
-    /// Starts listening for SIGINT and SIGTERM on a thread of its own.
+    /// Starts listening for SIGINT and SIGTERM on a thread of its own. SIGXFSZ is taken and does nothing, so that a file
+    /// that gets too large is an error of its writer, and not the silent end of the program.
     ///
     /// # Errors
     /// When the operating system refuses a thread or a signal handler.
@@ -22,6 +27,8 @@ impl Shutdown {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let (mut interrupt, mut terminate) = {
             let _guard = runtime.enter();
+            // Once listened for, it stays without effect.
+            drop(signal(SignalKind::from_raw(SIGXFSZ))?);
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
         };
         let token = shutdown.clone();

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The machine and the versions of what ran on it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Machine {
     /// As `/proc/cpuinfo` names it.
     pub processor: String,

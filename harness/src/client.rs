@@ -1,7 +1,9 @@
 //! What a test needs of Kafka: topics, hand-made messages, and everything a topic holds.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -21,7 +23,7 @@ const EXCHANGE: Duration = Duration::from_secs(10);
 const OPERATION: Duration = Duration::from_secs(60);
 
 /// A message as it lies in a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     /// Partition, from 0.
     pub partition: i32,
@@ -75,6 +77,22 @@ impl Stack {
             (whole && !topic.partitions().is_empty()).then(|| topic.partitions().len())
         })?;
         ensure!(found == partitions, "topic {name} has {found} partitions, not {partitions}");
+        Ok(())
+    }
+
+    /// Has the broker keep about so many bytes of each partition, in segments of a quarter of that.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub fn limit_topic(&self, name: &str, bytes: u64) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = config(&self.bootstrap()).create()?;
+        let (retention, segment) = (bytes.to_string(), (bytes / 4).to_string());
+        let limits = AlterConfig::new(ResourceSpecifier::Topic(name))
+            .set("retention.bytes", &retention)
+            .set("segment.bytes", &segment);
+        for result in block_on(admin.alter_configs([&limits], &options()))?? {
+            result.map_err(|(_, code)| code).with_context(|| format!("cannot limit topic {name}"))?;
+        }
         Ok(())
     }
 

@@ -253,6 +253,16 @@ impl Stack {
         self.broker(index)?.stop()
     }
 
+    /// The broker, counted from 0, that is the controller.
+    ///
+    /// # Errors
+    /// When there is none within half a minute. Without ZooKeeper.
+    pub fn controller(&self) -> Result<usize> {
+        let zookeeper = self.zookeeper.as_ref().context("no ZooKeeper to ask")?;
+        let id = wait_until("a controller", UNREGISTERED_WITHIN, || zookeeper::controller(zookeeper.port))?;
+        Ok(id - 1)
+    }
+
     fn broker(&self, index: usize) -> Result<&Server> {
         self.brokers
             .get(index)

@@ -6,6 +6,7 @@ mod curves;
 mod forest;
 mod pairs;
 mod percentiles;
+mod soak;
 mod spike;
 mod throughput;
 
@@ -15,5 +16,6 @@ pub use curves::{Line, Side, curves};
 pub use forest::forest;
 pub use pairs::pairs;
 pub use percentiles::{percentiles, words};
+pub use soak::soak;
 pub use spike::{BOUND_MS, spike};
 pub use throughput::throughput;

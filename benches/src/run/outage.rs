@@ -8,7 +8,6 @@ use crate::sinks::in_sinks;
 use anyhow::{Context, Result, ensure};
 use common::units::{format_count, format_grouped};
 use harness::wait_until;
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Between two looks.
@@ -101,12 +100,5 @@ impl Scene<'_> {
         progress.tell("verifying");
         self.verify(&mut consumers)?;
         Ok(Drained { file_rate, caught_up })
-    }
-
-    /// Events that Redis has counted, by its own word.
-    fn counted(&self) -> Result<u64> {
-        let levels: HashMap<String, u64> =
-            redis::cmd("HGETALL").arg("logs:levels").query(&mut self.stack.redis()?)?;
-        Ok(levels.values().sum())
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use common::report::{Percentiles, ProducerReport};
 use harness::ports::free_port;
 use harness::{Program, Signal, Stack, http, wait_until};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::net::SocketAddr;
 use std::ops::Add;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Without a new event for so long a run is over, and has failed.
-const STUCK_AFTER: Duration = Duration::from_secs(60);
+pub(super) const STUCK_AFTER: Duration = Duration::from_secs(60);
 
 /// Between two looks at the consumers' metrics: few enough not to be measured themselves.
 const LOOK: Duration = Duration::from_millis(50);
@@ -39,9 +39,9 @@ pub(super) struct Scene<'b> {
 
 /// A consumer, and where its figures are.
 pub(super) struct Consumer {
-    program: Program,
+    pub(super) program: Program,
     pub(super) metrics: SocketAddr,
-    latency_log: String,
+    pub(super) latency_log: String,
 }
 
 /// What was seen from the start to the last event.
@@ -136,7 +136,7 @@ impl Scene<'_> {
             memory_peak: memory,
             latency,
             samples: watched.samples,
-            latency_over_time: latency::over_time(&intervals, started)?,
+            latency_over_time: latency::over_time(&intervals, started, 1.0)?,
             consumer: figures,
         })
     }
@@ -233,6 +233,13 @@ impl Scene<'_> {
         Ok(())
     }
 
+    /// Events that Redis has counted, by its own word.
+    pub(super) fn counted(&self) -> Result<u64> {
+        let levels: HashMap<String, u64> =
+            redis::cmd("HGETALL").arg("logs:levels").query(&mut self.stack.redis()?)?;
+        Ok(levels.values().sum())
+    }
+
     /// Now, with so many events in both sinks.
     fn mark(&self, events: u64, consumers: &[Consumer]) -> Mark {
         let servers = self.stack.pids();
@@ -244,10 +251,10 @@ impl Scene<'_> {
     }
 }
 
-const CONSUMER: &str = "consumer";
+pub(super) const CONSUMER: &str = "consumer";
 
 /// `kafka-1` is `kafka`: the bench has one of each.
-fn process(server: &str) -> String {
+pub(super) fn process(server: &str) -> String {
     server.trim_end_matches("-1").to_owned()
 }
 
@@ -269,10 +276,10 @@ fn figures(consumers: &[Consumer]) -> ConsumerFigures {
 }
 
 /// s since the epoch.
-fn now() -> f64 {
+pub(super) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-fn seconds_of(rfc3339: &str) -> Result<f64> {
+pub(super) fn seconds_of(rfc3339: &str) -> Result<f64> {
     Ok(chrono::DateTime::parse_from_rfc3339(rfc3339)?.timestamp_micros() as f64 / 1e6)
 }

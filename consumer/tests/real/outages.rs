@@ -1,9 +1,10 @@
 //! Redis and the broker away, one or both.
 
 use crate::scene::{PATIENCE, Scene, await_lines};
-use harness::wait_until;
+use harness::{Program, wait_until};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::path::Path;
 use std::time::Duration;
 
 fn size(scene: &Scene) -> u64 {
@@ -99,7 +100,8 @@ fn an_idle_redis_emptied_by_hand() {
     scene.audit(&[scene.path("logs.txt")], &["report.json"], 20_000);
 }
 
-/// Given a disk that is full, the consumer says so and ends; with room again it goes on where it was.
+/// Given a disk that is full, and later a file that may not grow (`ulimit -f`: a write is cut short, the next one fails),
+/// the consumer says so and ends; with room again it goes on where it was.
 #[test]
 fn a_full_disk_is_said() {
     let scene = Scene::new(1);
@@ -114,8 +116,20 @@ fn a_full_disk_is_said() {
     std::fs::remove_file(scene.path("logs.txt")).unwrap();
     let mut consumer = scene.consumer("logs.txt", &[]);
     scene.await_count(20_000);
+    let limit = size(&scene) + 1_000_003;
+    let limited = ["--pid", &consumer.pid().to_string(), &format!("--fsize={limit}")];
+    let mut prlimit = Program::run(Path::new("prlimit"), limited, &[], &scene.path("")).unwrap();
+    assert!(prlimit.wait(PATIENCE).unwrap().success(), "{}", prlimit.stderr());
+    let mut producer = scene.producer("more.json", &["--rate", "max", "--count", "20k"]);
+    scene.finish(&mut producer);
+    assert_eq!(consumer.wait(PATIENCE).unwrap().code(), Some(1));
+    assert!(consumer.stderr().contains("File too large"), "{}", consumer.stderr());
+    assert!(size(&scene) <= limit, "{} of {limit}", size(&scene));
+
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    scene.await_count(40_000);
     scene.end(&mut consumer);
-    scene.audit(&[scene.path("logs.txt")], &["report.json"], 20_000);
+    scene.audit(&[scene.path("logs.txt")], &["report.json", "more.json"], 40_000);
 }
 
 /// Given a broker that is killed and restarted during a run, then a broker and Redis together, nothing is lost

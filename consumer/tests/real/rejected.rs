@@ -157,7 +157,7 @@ fn an_event_too_large_for_the_topic_is_named() {
     let mut consumer = scene.consumer("logs.txt", &[]);
     await_rejected(&scene, 2);
     let (_, lines) = rejected(&scene, &["list", "--json"]);
-    let sizes = [10, 2 << 20];
+    let sizes = [10, 5 << 20];
     let mended = lines.lines().zip(sizes).map(|(line, size)| {
         let mut line: Value = serde_json::from_str(line).unwrap();
         line["payload"] = format!("{{\"message\":\"{}\"}}", "x".repeat(size)).into();
@@ -165,7 +165,7 @@ fn an_event_too_large_for_the_topic_is_named() {
     });
     std::fs::write(scene.path("mended.jsonl"), mended.collect::<String>()).unwrap();
     let replay = ["replay", "--mended", "mended.jsonl", "--max-event-bytes"];
-    let (code, said) = rejected(&scene, &[replay.as_slice(), &["4MiB"]].concat());
+    let (code, said) = rejected(&scene, &[replay.as_slice(), &["8MiB"]].concat());
     assert!(code == 1 && said.contains("logs/0@1: ") && said.contains("max.message.bytes"), "{said}");
     let (code, said) = rejected(&scene, &[replay.as_slice(), &["1MiB"]].concat());
     assert!(code == 1 && said.contains("brought back                 1"), "{said}");

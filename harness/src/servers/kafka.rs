@@ -123,7 +123,8 @@ pub(crate) fn broker(
              group.min.session.timeout.ms=1000\n\
              message.max.bytes=4194304\n\
              replica.fetch.max.bytes=4194304\n\
-             log.segment.delete.delay.ms=1000\n",
+             log.segment.delete.delay.ms=1000\n\
+             log.retention.check.interval.ms=10000\n",
             data = server.data().display(),
             partitions = options.partitions,
         ),

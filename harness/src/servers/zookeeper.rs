@@ -51,6 +51,21 @@ pub(crate) fn knows_broker(port: u16, id: usize) -> bool {
     ask(port, "dump").is_some_and(|answer| answer.lines().any(|line| line.trim() == node))
 }
 
+/// Id of the broker that is the controller: the one whose session holds that node, too.
+pub(crate) fn controller(port: u16) -> Option<usize> {
+    controller_of(&ask(port, "dump")?)
+}
+
+fn controller_of(dump: &str) -> Option<usize> {
+    // A session is a line at the margin, and the nodes that end with it are indented below.
+    let sessions = dump.split("\n0x");
+    let holder = sessions.filter(|session| session.lines().any(|line| line.trim() == "/controller"));
+    let ids = |session: &str| {
+        session.lines().find_map(|line| line.trim().strip_prefix("/brokers/ids/")?.parse::<usize>().ok())
+    };
+    holder.filter_map(ids).next()
+}
+
 fn ask(port: u16, command: &str) -> Option<String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
@@ -59,4 +74,18 @@ fn ask(port: u16, command: &str) -> Option<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_controller_is_the_broker_of_the_same_session() {
+        let dump = "Session Sets (3)/(2):\n0 expire at Thu Nov 26 12:00:00 UTC 2026:\nephemeral nodes dump:\n\
+                    Sessions with Ephemerals (2):\n0x100001:\n\t/brokers/ids/1\n0x100002:\n\t/controller\n\
+                    \t/brokers/ids/2\nConnections dump:\n";
+        assert_eq!(controller_of(dump), Some(2));
+        assert_eq!(controller_of("0x100001:\n\t/brokers/ids/1\n"), None);
+    }
 }
