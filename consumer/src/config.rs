@@ -149,7 +149,7 @@ const MAX_WORKERS: usize = 64;
 const MAX_BATCH_EVENTS: u64 = 100_000;
 
 /// Properties on which exactly once rests.
-const RESERVED: [Reserved; 6] = [
+const RESERVED: [Reserved; 7] = [
     Reserved { key: "group.id", allowed: &[], reason: "use --group" },
     Reserved {
         key: "group.instance.id",
@@ -170,6 +170,11 @@ const RESERVED: [Reserved; 6] = [
         key: "auto.offset.reset",
         allowed: &["error"],
         reason: "the checkpoint says where reading goes on",
+    },
+    Reserved {
+        key: "enable.partition.eof",
+        allowed: &["false"],
+        reason: "librdkafka would leave out an event after the next rebalance",
     },
     Reserved {
         key: "partition.assignment.strategy",

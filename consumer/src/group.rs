@@ -40,6 +40,8 @@ pub struct Callbacks {
     rebalances: Sender<Rebalance>,
     complained: Mutex<Option<Instant>>,
     closing: AtomicBool,
+    /// A commit was not taken.
+    uncommitted: AtomicBool,
 }
 
 impl ClientContext for Callbacks {
@@ -87,8 +89,9 @@ impl ConsumerContext for Callbacks {
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         if let Err(error) = result {
-            // Not fatal: what counts is the checkpoint; the next commit says the same and more.
+            // Not fatal: what counts is the checkpoint; the next commit says the same, and perhaps more.
             warn!(%error, "committing offsets");
+            self.uncommitted.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -134,13 +137,48 @@ pub struct Group {
     membership: Membership,
 }
 
+/// A position to commit. Beside the offset stand the identities of the topic and of the file, `-` for none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// The partition.
+    pub partition: i32,
+    /// The next offset.
+    pub place: Place,
+    /// Random name of the file that has what is below.
+    pub file: String,
+}
+
+impl Commit {
+    fn mark(&self) -> String {
+        format!("{} {}", self.place.topic_id.as_deref().unwrap_or("-"), self.file)
+    }
+}
+
+/// The identities of the topic and of the file that stand beside an offset: none of what an admin set, and no file in
+/// commits of older versions.
+fn parse_mark(mark: &str) -> (Option<&str>, Option<&str>) {
+    let mut words = mark.split(' ').map(|word| Some(word).filter(|word| !matches!(*word, "" | "-")));
+    (words.next().flatten(), words.next().flatten())
+}
+
+/// An offset that was committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The next offset.
+    pub offset: i64,
+    /// Whether it is known to be of this topic, and not of one before it that had the same name.
+    pub known: bool,
+    /// Random name of the file that has what is below.
+    pub file: Option<String>,
+}
+
 /// What Kafka knows of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionOffsets {
     /// Identity of the topic, from brokers that have such.
     pub topic_id: Option<String>,
     /// The group's committed offset; none if it is one of a topic that is gone.
-    pub committed: Option<i64>,
+    pub committed: Option<Committed>,
     /// The first offset there is.
     pub low: i64,
     /// The offset after the last.
@@ -189,8 +227,12 @@ impl Group {
             defaults.extend(instance.iter().map(|instance| ("group.instance.id", instance.as_str())));
         }
         let (sender, rebalances) = unbounded();
-        let callbacks =
-            Callbacks { rebalances: sender, complained: Mutex::default(), closing: AtomicBool::new(false) };
+        let callbacks = Callbacks {
+            rebalances: sender,
+            complained: Mutex::default(),
+            closing: AtomicBool::default(),
+            uncommitted: AtomicBool::default(),
+        };
         let mut config = options.client_config(&defaults);
         watch_topics(&mut config);
         let consumer: BaseConsumer<Callbacks> = config
@@ -250,10 +292,15 @@ impl Group {
         let (low, high) = self.consumer.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT)?;
         // A consumer that did not know yet that the topic was made anew may have committed what it had of the old
         // one.
-        let ours = |id: &str| same_topic(before.as_deref(), Some(id).filter(|id| !id.is_empty()));
         let committed = committed.find_partition(&self.topic, partition);
-        let committed = match committed.map(|element| (element.offset(), element.metadata().to_owned())) {
-            Some((Offset::Offset(offset), topic_id)) if ours(&topic_id) => Some(offset),
+        let found = committed.map(|element| (element.offset(), element.metadata().to_owned()));
+        let committed = match &found {
+            Some((Offset::Offset(offset), mark)) => {
+                let (topic_id, file) = parse_mark(mark);
+                let known = before.is_some() && before.as_deref() == topic_id;
+                let file = file.map(str::to_owned);
+                same_topic(before.as_deref(), topic_id).then_some(Committed { offset: *offset, known, file })
+            }
             _ => None,
         };
         // The offsets must be of this topic, and not of one that was deleted in between.
@@ -312,14 +359,18 @@ impl Group {
         Ok(())
     }
 
-    /// Sends positions (next offsets) to be committed, each with its topic's identity beside it. What the broker says
-    /// comes later.
+    /// Sends positions to be committed. What the broker says comes later.
     ///
     /// # Errors
     /// When they can't be sent.
-    pub fn commit(&self, positions: &[(i32, Place)]) -> KafkaResult<()> {
+    pub fn commit(&self, positions: &[Commit]) -> KafkaResult<()> {
         let list = self.list(positions)?;
         if list.count() == 0 { Ok(()) } else { self.consumer.commit(&list, CommitMode::Async) }
+    }
+
+    /// Whether a commit was not taken since this was asked last.
+    pub fn was_refused(&self) -> bool {
+        self.consumer.context().uncommitted.swap(false, Ordering::Relaxed)
     }
 
     /// The same, and waits for the broker's word. While the group rebalances it takes none: then for up to `time` it is
@@ -327,7 +378,7 @@ impl Group {
     ///
     /// # Errors
     /// What the broker says.
-    pub fn commit_surely(&self, positions: &[(i32, Place)], time: Duration) -> KafkaResult<()> {
+    pub fn commit_surely(&self, positions: &[Commit], time: Duration) -> KafkaResult<()> {
         let list = self.list(positions)?;
         if list.count() == 0 {
             return Ok(());
@@ -349,14 +400,12 @@ impl Group {
         }
     }
 
-    fn list(&self, positions: &[(i32, Place)]) -> KafkaResult<TopicPartitionList> {
+    fn list(&self, positions: &[Commit]) -> KafkaResult<TopicPartitionList> {
         let mut list = TopicPartitionList::new();
-        for (partition, next) in positions {
-            let mut element = list.add_partition(&self.topic, *partition);
-            element.set_offset(Offset::Offset(next.offset))?;
-            if let Some(topic_id) = &next.topic_id {
-                element.set_metadata(topic_id);
-            }
+        for commit in positions {
+            let mut element = list.add_partition(&self.topic, commit.partition);
+            element.set_offset(Offset::Offset(commit.place.offset))?;
+            element.set_metadata(commit.mark());
         }
         Ok(list)
     }
@@ -379,5 +428,29 @@ impl Drop for Group {
             debug!(%error, "answering the last rebalance");
         }
         // The consumer closes, and waits for that, as its last handle is dropped, after the queue.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written() {
+        let mark = |topic_id: Option<&str>| {
+            let place = Place { offset: 1, topic_id: topic_id.map(str::to_owned) };
+            Commit { partition: 0, place, file: "f1".to_owned() }.mark()
+        };
+        assert_eq!(
+            parse_mark(&mark(Some("rWTg1E3tT0yuCbWlUGr9-A"))),
+            (Some("rWTg1E3tT0yuCbWlUGr9-A"), Some("f1"))
+        );
+        assert_eq!(parse_mark(&mark(None)), (None, Some("f1")));
+        assert_eq!(
+            parse_mark("rWTg1E3tT0yuCbWlUGr9-A"),
+            (Some("rWTg1E3tT0yuCbWlUGr9-A"), None),
+            "older versions"
+        );
+        assert_eq!(parse_mark(""), (None, None), "an admin's");
     }
 }

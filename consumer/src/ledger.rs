@@ -20,9 +20,11 @@ struct Entry {
 }
 
 impl Ledger {
-    /// Takes on a partition whose sinks all stand at `start`.
-    pub fn assign(&mut self, partition: i32, start: i64) {
-        self.partitions.insert(partition, Entry { file: start, redis: start, committed: start });
+    /// Takes on a partition whose sinks all stand at `start`. What was `committed` may be less: then the start is still to
+    /// be.
+    pub fn assign(&mut self, partition: i32, start: i64, committed: i64) {
+        let committed = committed.min(start);
+        self.partitions.insert(partition, Entry { file: start, redis: start, committed });
     }
 
     /// Forgets a partition. Completions that still arrive for it change nothing.
@@ -88,7 +90,7 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Step {
-        Assign(i32, i64),
+        Assign(i32, i64, i64),
         Revoke(i32),
         File(i32, i64),
         Redis(i32, i64),
@@ -101,7 +103,8 @@ mod tests {
         let offset = 0..1_000_i64;
         prop::collection::vec(
             prop_oneof![
-                (partition.clone(), offset.clone()).prop_map(|(p, o)| Step::Assign(p, o)),
+                (partition.clone(), offset.clone(), offset.clone())
+                    .prop_map(|(p, o, c)| Step::Assign(p, o, c)),
                 partition.clone().prop_map(Step::Revoke),
                 (partition.clone(), offset.clone()).prop_map(|(p, o)| Step::File(p, o)),
                 (partition, offset).prop_map(|(p, o)| Step::Redis(p, o)),
@@ -124,11 +127,11 @@ mod tests {
             let mut committed: BTreeMap<i32, i64> = BTreeMap::new();
             for step in steps {
                 match step {
-                    Step::Assign(p, o) => {
-                        ledger.assign(p, o);
+                    Step::Assign(p, o, c) => {
+                        ledger.assign(p, o, c);
                         file.insert(p, o);
                         redis.insert(p, o);
-                        committed.insert(p, o);
+                        committed.insert(p, c.min(o));
                     }
                     Step::Revoke(p) => {
                         ledger.revoke(p);
@@ -165,7 +168,7 @@ mod tests {
     #[test]
     fn a_detached_redis_holds_nothing_back() {
         let mut ledger = Ledger::default();
-        ledger.assign(0, 10);
+        ledger.assign(0, 10, 10);
         ledger.set_redis_attached(true);
         ledger.file_durable(0, 50);
         assert_eq!(ledger.take_committable(), vec![]);
@@ -173,5 +176,13 @@ mod tests {
         assert_eq!(ledger.take_committable(), vec![(0, 30)]);
         ledger.set_redis_attached(false);
         assert_eq!(ledger.take_committable(), vec![(0, 50)]);
+    }
+
+    #[test]
+    fn a_start_that_was_not_committed_is() {
+        let mut ledger = Ledger::default();
+        ledger.assign(0, 10, 7);
+        assert_eq!(ledger.take_committable(), vec![(0, 10)]);
+        assert_eq!(ledger.take_committable(), vec![]);
     }
 }

@@ -14,7 +14,7 @@ mod rebalance;
 mod redis;
 
 use crate::counts::{Counts, ServiceNames, Services};
-use crate::group::{COMPLAINT_INTERVAL, Group, Standing};
+use crate::group::{COMPLAINT_INTERVAL, Commit, Group, Standing};
 use crate::health::{Health, State, Vitals};
 use crate::ledger::Ledger;
 use crate::metrics::{Metrics, PartitionLabel, Stage, StageLabel};
@@ -30,7 +30,6 @@ use common::event::now_micros;
 use common::shutdown::Shutdown;
 use crossbeam_channel::TryRecvError;
 use kafka::consume::Item;
-use kafka::topic::says_gone;
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -104,6 +103,8 @@ pub struct Pipeline {
     awaited: Vec<i32>,
     /// When those are tried next, and when it was last said that they can't be had.
     try_at: Instant,
+    /// When the next partitions in doubt begin anew, if some did just now.
+    again_at: Instant,
     complained: Option<Instant>,
     committed: Instant,
     started: Instant,
@@ -125,6 +126,8 @@ struct Partition {
     /// Where it started, and its end then.
     start: Place,
     end: i64,
+    /// Whether that start is in the file's checkpoint.
+    checkpointed: bool,
     /// All events in the file so far.
     totals: Counts,
     /// What the last block covered.
@@ -154,6 +157,7 @@ impl Pipeline {
             partitions: BTreeMap::new(),
             awaited: Vec::new(),
             try_at: Instant::now(),
+            again_at: Instant::now(),
             complained: None,
             committed: Instant::now(),
             started: Instant::now(),
@@ -369,9 +373,12 @@ impl Pipeline {
     }
 
     fn commit(&mut self) {
-        let positions = self.ledger.take_committable();
-        if let Err(error) = self.group.commit(&self.places(positions)) {
-            // The next one says the same and more.
+        // Without new events nothing else would say it again.
+        let positions = match self.group.was_refused() {
+            true => self.ledger.committable(),
+            false => self.ledger.take_committable(),
+        };
+        if let Err(error) = self.group.commit(&self.commits(positions)) {
             warn!(%error, "committing offsets");
         }
     }
@@ -380,7 +387,7 @@ impl Pipeline {
     /// take it, the checkpoint still says where reading goes on, but not to who can't see our files.
     fn commit_all(&self) -> KafkaResult<()> {
         let time = if self.private_files { COMMIT_TIME } else { Duration::ZERO };
-        let committed = self.group.commit_surely(&self.places(self.ledger.committable()), time);
+        let committed = self.group.commit_surely(&self.commits(self.ledger.committable()), time);
         committed.inspect_err(|error| {
             if self.private_files {
                 error!(%error, "offsets are not committed: others may write what our files have once more");
@@ -390,12 +397,18 @@ impl Pipeline {
         })
     }
 
-    fn places(&self, positions: Vec<(i32, i64)>) -> Vec<(i32, Place)> {
-        let place = |(id, offset)| {
-            let topic_id = self.partitions.get(&id)?.start.topic_id.clone();
-            Some((id, Place { offset, topic_id }))
+    fn commits(&self, positions: Vec<(i32, i64)>) -> Vec<Commit> {
+        let commit = |(partition, offset)| {
+            let Partition { start, checkpointed, .. } = self.partitions.get(&partition)?;
+            if !checkpointed && offset == start.offset {
+                // In our file's name it would say that this one has what another one has.
+                return None;
+            }
+            let topic_id = start.topic_id.clone();
+            let file = self.file.name(partition)?.to_owned();
+            Some(Commit { partition, place: Place { offset, topic_id }, file })
         };
-        positions.into_iter().filter_map(place).collect()
+        positions.into_iter().filter_map(commit).collect()
     }
 
     /// Makes everything durable, with a deadline, and ends.
@@ -422,9 +435,10 @@ impl Pipeline {
     }
 }
 
-/// True for what says that the offset to come, or the topic, may be gone: where reading goes on must be decided
-/// anew.
+/// True for what says that the offset to come, or the topic, may be gone, and for all else that stops reading: where it
+/// goes on must be decided anew, since librdkafka's batch call counts the error as a message, and would leave out the one
+/// that comes next. False for what it passes over by itself: bytes that are no messages.
 fn is_doubt(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{AutoOffsetReset, LogTruncation, OffsetOutOfRange};
-    says_gone(code) || matches!(code, AutoOffsetReset | LogTruncation | OffsetOutOfRange)
+    use RDKafkaErrorCode::{BadCompression, BadMessage, NotImplemented};
+    !matches!(code, BadCompression | BadMessage | NotImplemented)
 }

@@ -94,6 +94,9 @@ impl Secured {
              listener.name.sasl.plain.sasl.jaas.config=\
              org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}=\"{password}\";\n\
              listener.name.tls.ssl.client.auth=required\n\
+             ssl.principal.mapping.rules=RULE:^CN=([^,]*).*$/$1/\n\
+             authorizer.class.name=kafka.security.authorizer.AclAuthorizer\n\
+             super.users=User:ANONYMOUS\n\
              ssl.keystore.type=PEM\n\
              ssl.keystore.location={server}\n\
              ssl.truststore.type=PEM\n\
@@ -127,28 +130,45 @@ impl Secured {
         self.ca.parent().expect("it was put into a folder")
     }
 
-    /// Makes the user known to Kafka for SCRAM; PLAIN has it in the settings.
+    /// Makes the user known to Kafka for SCRAM (PLAIN has it in the settings), with the rights that
+    /// `deploy/kubernetes/strimzi` gives it, and no more.
     pub(crate) fn make_user(&self, bootstrap: &str) -> Result<()> {
-        let jars = format!("{}/*", crate::kafka_jars().display());
         let scram = format!("SCRAM-SHA-512=[password={}]", self.password);
-        let arguments = [
-            HEAP,
-            "-cp",
-            &jars,
-            "kafka.admin.ConfigCommand",
-            "--bootstrap-server",
-            bootstrap,
-            "--alter",
-            "--add-config",
-            &scram,
-            "--entity-type",
-            "users",
-            "--entity-name",
-            USER,
+        let user = ["--entity-type", "users", "--entity-name", USER, "--add-config", &scram];
+        self.tool("ConfigCommand", bootstrap, &[&["--alter"], &user[..]].concat())?;
+        let principal = format!("User:{USER}");
+        let rights: [&[&str]; 2] = [
+            &["--topic=logs", "--transactional-id=sluice", "--operation=Write"],
+            &["--topic=logs", "--group=sluice", "--operation=Read"],
         ];
-        let mut tool = Program::run(Path::new("java"), arguments, &[], self.folder())?;
+        for right in rights {
+            let who = ["--add", "--allow-principal", &principal, "--resource-pattern-type=prefixed"];
+            let right = [&who, right, &["--operation=Describe"]].concat();
+            self.tool("AclCommand", bootstrap, &right)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the right to read the topic `logs` from the user, or gives it back.
+    ///
+    /// # Errors
+    /// When Kafka's own tool fails.
+    pub fn deny_reading(&self, bootstrap: &str, denied: bool) -> Result<()> {
+        let principal = format!("User:{USER}");
+        let change: &[&str] = if denied { &["--add"] } else { &["--remove", "--force"] };
+        let what = ["--topic=logs", "--operation=Read", "--deny-principal", &principal];
+        self.tool("AclCommand", bootstrap, &[change, &what].concat())
+    }
+
+    /// Runs one of Kafka's own tools.
+    fn tool(&self, name: &str, bootstrap: &str, arguments: &[&str]) -> Result<()> {
+        let jars = format!("{}/*", crate::kafka_jars().display());
+        let class = format!("kafka.admin.{name}");
+        let java = [HEAP, "-cp", &jars, &class, "--bootstrap-server", bootstrap];
+        let mut tool =
+            Program::run(Path::new("java"), java.iter().chain(arguments).copied(), &[], self.folder())?;
         let status = tool.wait(USER_WITHIN)?;
-        ensure!(status.success(), "Kafka's user was not made: {}{}", tool.stdout(), tool.stderr());
+        ensure!(status.success(), "{name} {arguments:?}: {}{}", tool.stdout(), tool.stderr());
         Ok(())
     }
 }

@@ -22,6 +22,8 @@ const REVOKE_REDIS_TIME: Duration = Duration::from_secs(2);
 /// partitions up: the next one waits several times as long as that took.
 const TRY_INTERVAL: Duration = Duration::from_millis(200);
 const TRY_SHARE: u32 = 4;
+/// Partitions that fall into doubt again and again begin anew so often.
+const AGAIN_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Pipeline {
     pub(super) fn answer_rebalances(&mut self) -> anyhow::Result<()> {
@@ -64,7 +66,7 @@ impl Pipeline {
                 Err(error) => bail!(error),
             }
             match self.group.offsets(id) {
-                Ok(offsets) => ready.push((id, self.start(id, &offsets))),
+                Ok(offsets) => ready.push(self.start(id, &offsets)),
                 Err(error) => {
                     if say {
                         self.complained = Some(started);
@@ -81,15 +83,15 @@ impl Pipeline {
         if ready.is_empty() && !answer {
             return Ok(());
         }
-        let starts: Vec<(i32, i64)> = ready.iter().map(|(id, start)| (*id, start.offset)).collect();
+        let starts: Vec<(i32, i64)> = ready.iter().map(|(id, start, _)| (*id, start.offset)).collect();
         self.group.assign(&starts)?;
         if ready.is_empty() {
             return Ok(());
         }
         self.vitals.set_partitions(self.partitions.len());
-        self.awaited.retain(|id| ready.iter().all(|(started, _)| started != id));
-        for (id, start) in ready {
-            self.ledger.assign(id, start.offset);
+        self.awaited.retain(|id| ready.iter().all(|(started, ..)| started != id));
+        for (id, start, committed) in ready {
+            self.ledger.assign(id, start.offset, committed);
             self.file.take_on(id, start);
         }
         self.reassign_redis();
@@ -97,20 +99,31 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Sets a partition up and says where its reading starts.
-    fn start(&mut self, id: i32, offsets: &PartitionOffsets) -> Place {
+    /// Sets a partition up and says where its reading starts, and what is committed of that.
+    fn start(&mut self, id: i32, offsets: &PartitionOffsets) -> (i32, Place, i64) {
         let durable = self.file.durable().get(id);
-        let Decision { offset, lost } = start_offset(id, durable.as_ref(), offsets, self.private_files);
+        let by = offsets.committed.as_ref().and_then(|committed| committed.file.as_deref());
+        let follow = self.private_files || by.is_some_and(|file| self.file.name(id) != Some(file));
+        let Decision { offset, lost, checkpointed } = start_offset(id, durable.as_ref(), offsets, follow);
         self.metrics.skipped.inc_by(lost);
         let start = Place { offset, topic_id: offsets.topic_id.clone() };
         let totals = durable.map(|position| position.totals(&self.names)).unwrap_or_default();
         let file = self.file.file_id(id);
         let (next, flushed, end) = (offset, offset, offsets.high);
-        let partition =
-            Partition { next, file, start: start.clone(), end, totals, flushed, redis_next: i64::MAX };
+        let partition = Partition {
+            next,
+            file,
+            start: start.clone(),
+            checkpointed,
+            end,
+            totals,
+            flushed,
+            redis_next: i64::MAX,
+        };
         info!(partition = id, offset, end, "reading starts");
         self.partitions.insert(id, partition);
-        start
+        let committed = offsets.committed.as_ref().map_or(-1, |committed| committed.offset);
+        (id, start, if checkpointed { committed } else { offset })
     }
 
     /// Begins partitions anew whose reading can't go on: what we know of them is no longer so.
@@ -123,6 +136,11 @@ impl Pipeline {
         }
         self.revoke(&ids)?;
         self.awaited.extend(ids);
+        if Instant::now() < self.again_at {
+            self.try_at = self.again_at;
+            return Ok(());
+        }
+        self.again_at = Instant::now() + AGAIN_INTERVAL;
         self.start_awaited(false)
     }
 
@@ -228,11 +246,13 @@ impl Pipeline {
 struct Decision {
     offset: i64,
     lost: u64,
+    /// The offset is the checkpoint's.
+    checkpointed: bool,
 }
 
 /// Where reading starts: at the checkpoint, whatever Kafka says; without one, at the group's offset; without
-/// that, at the partition's first. Files that only we see know nothing of what other consumers did with the
-/// partition in the meantime, so there the group's offset counts where it is ahead.
+/// that, at the partition's first. A file knows nothing of what consumers with other ones did with the partition in the
+/// meantime: where files are each one's own, or the group's offset is of another file, it counts where it is ahead.
 ///
 /// | found | rule |
 /// |---|---|
@@ -244,10 +264,12 @@ fn start_offset(
     partition: i32,
     durable: Option<&Position>,
     offsets: &PartitionOffsets,
-    private_files: bool,
+    follow_group: bool,
 ) -> Decision {
-    let &PartitionOffsets { ref topic_id, low, high, .. } = offsets;
-    let committed = offsets.committed.filter(|&committed| committed <= high);
+    let &PartitionOffsets { ref topic_id, ref committed, low, high } = offsets;
+    // Beyond the end it is of a topic before this one; or the broker lost the end, which some file has.
+    let committed = committed.as_ref().filter(|committed| committed.known || committed.offset <= high);
+    let committed = committed.map(|committed| committed.offset.min(high));
     let durable = durable.filter(|position| {
         let same = same_topic(topic_id.as_deref(), position.topic_id.as_deref());
         if !same {
@@ -259,9 +281,16 @@ fn start_offset(
         }
         same
     });
+    let mut checkpointed = false;
     let wanted = match (durable.map(|position| position.next), committed) {
-        (Some(next), Some(committed)) if private_files => next.max(committed),
-        (Some(next), _) => next,
+        (Some(next), Some(committed)) if follow_group && committed > next => {
+            info!(partition, position = next, committed, "another file of the group has what is between");
+            committed
+        }
+        (Some(next), _) => {
+            checkpointed = true;
+            next
+        }
         (None, Some(committed)) => committed,
         (None, None) => low,
     };
@@ -274,10 +303,10 @@ fn start_offset(
             lost,
             "Kafka deleted events before they were read: raise retention"
         );
-        return Decision { offset: low, lost };
+        return Decision { offset: low, lost, checkpointed: false };
     }
     if wanted <= high {
-        return Decision { offset: wanted, lost: 0 };
+        return Decision { offset: wanted, lost: 0, checkpointed };
     }
     if topic_id.is_some() && durable.is_some_and(|position| position.topic_id.is_some()) {
         error!(
@@ -286,7 +315,7 @@ fn start_offset(
             end = high,
             "Kafka lost the partition's end, which the file has: going on behind it"
         );
-        return Decision { offset: high, lost: 0 };
+        return Decision { offset: high, lost: 0, checkpointed: false };
     }
     warn!(
         partition,
@@ -294,15 +323,25 @@ fn start_offset(
         end = high,
         "the topic was made anew: the file goes on with the new one"
     );
-    Decision { offset: low, lost: 0 }
+    Decision { offset: low, lost: 0, checkpointed: false }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::Committed;
+
+    fn committed(offset: i64, known: bool) -> Option<Committed> {
+        Some(Committed { offset, known, file: None })
+    }
 
     fn offsets() -> PartitionOffsets {
-        PartitionOffsets { topic_id: Some("one".to_owned()), committed: Some(50), low: 10, high: 100 }
+        PartitionOffsets {
+            topic_id: Some("one".to_owned()),
+            committed: committed(50, false),
+            low: 10,
+            high: 100,
+        }
     }
 
     fn at(next: i64) -> Position {
@@ -310,7 +349,7 @@ mod tests {
     }
 
     fn start(durable: Option<&Position>, offsets: &PartitionOffsets) -> (i64, u64) {
-        let Decision { offset, lost } = start_offset(0, durable, offsets, false);
+        let Decision { offset, lost, .. } = start_offset(0, durable, offsets, false);
         (offset, lost)
     }
 
@@ -324,9 +363,10 @@ mod tests {
     }
 
     #[test]
-    fn private_files_follow_the_group() {
-        assert_eq!(start_offset(0, Some(&at(40)), &offsets(), true).offset, 50);
-        assert_eq!(start_offset(0, Some(&at(60)), &offsets(), true).offset, 60);
+    fn the_group_is_followed_where_it_is_ahead() {
+        let follow = |next| start_offset(0, Some(&at(next)), &offsets(), true);
+        assert_eq!(follow(40), Decision { offset: 50, lost: 0, checkpointed: false });
+        assert_eq!(follow(60), Decision { offset: 60, lost: 0, checkpointed: true });
     }
 
     #[test]
@@ -339,7 +379,7 @@ mod tests {
         let anew = PartitionOffsets { topic_id: Some("two".to_owned()), committed: None, ..offsets() };
         assert_eq!(start(Some(&at(40)), &anew), (10, 0));
         assert_eq!(start(Some(&at(1_000)), &anew), (10, 0));
-        let committed_beyond = PartitionOffsets { committed: Some(1_000), ..offsets() };
+        let committed_beyond = PartitionOffsets { committed: committed(1_000, false), ..offsets() };
         assert_eq!(start(None, &committed_beyond), (10, 0));
     }
 
@@ -355,5 +395,7 @@ mod tests {
     #[test]
     fn a_lost_end_is_not_written_again() {
         assert_eq!(start(Some(&at(1_000)), &offsets()), (100, 0));
+        let committed_beyond = PartitionOffsets { committed: committed(1_000, true), ..offsets() };
+        assert_eq!(start(None, &committed_beyond), (100, 0), "by who has no file of it");
     }
 }

@@ -18,6 +18,10 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Without a message, or word of a partition's end, for so long, reading has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AROUND: Duration = Duration::from_millis(100);
+/// For transactions that are open: longer than those of a replay that was killed stay so.
+const OPEN_TIME: Duration = Duration::from_secs(90);
+/// An open transaction is said after so long.
+const SAY_OPEN_AFTER: Duration = Duration::from_secs(1);
 
 /// One rejected event, or whatever else stands in the topic.
 pub enum Record<'m> {
@@ -46,6 +50,8 @@ pub struct Rejected<'m> {
 /// A client that reads the topic, what committed transactions wrote only.
 pub struct Reader {
     consumer: BaseConsumer,
+    /// Sees what transactions wrote that are still open, too.
+    all: BaseConsumer,
     topic: String,
     partitions: i32,
 }
@@ -68,12 +74,13 @@ impl Reader {
             ])
             .create()
             .context("the Kafka client refuses its configuration (see --kafka)")?;
+        let all = which.kafka.client_config(&[("isolation.level", "read_uncommitted")]).create()?;
         let metadata = consumer.fetch_metadata(Some(&topic), ASK_TIMEOUT);
         let metadata = metadata.with_context(|| {
             format!("no broker answers at {}: is it up, and --brokers right?", which.kafka.brokers)
         })?;
         let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
-        Ok(Reader { consumer, topic, partitions: i32::try_from(partitions)? })
+        Ok(Reader { consumer, all, topic, partitions: i32::try_from(partitions)? })
     }
 
     /// Gives each record to `take`, until the end that each partition has when it is reached, or an error, or a request
@@ -118,11 +125,35 @@ impl Reader {
         Ok(())
     }
 
+    /// Waits until no transaction is open that began before now: nothing behind it is given to readers, also not the
+    /// receipts of others, as of who brought events of another topic back.
+    fn await_settled(&self, shutdown: &Shutdown) -> anyhow::Result<()> {
+        let end = |client: &BaseConsumer, partition| -> anyhow::Result<i64> {
+            Ok(client.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT)?.1)
+        };
+        let (started, mut said) = (Instant::now(), false);
+        for partition in 0..self.partitions {
+            let written = end(&self.all, partition)?;
+            while end(&self.consumer, partition)? < written && !shutdown.requested() {
+                if started.elapsed() > OPEN_TIME {
+                    bail!("a transaction in topic '{}' stays open, and hides what is behind it", self.topic);
+                }
+                if !said && started.elapsed() > SAY_OPEN_AFTER {
+                    said = true;
+                    eprintln!("waiting for a transaction in topic '{}' that is still open", self.topic);
+                }
+                std::thread::park_timeout(LOOK_AROUND);
+            }
+        }
+        Ok(())
+    }
+
     /// What was brought back already.
     ///
     /// # Errors
-    /// When the topic can't be read.
+    /// When the topic can't be read, or a transaction in it stays open.
     pub fn receipts(&self, shutdown: &Shutdown) -> anyhow::Result<Sources> {
+        self.await_settled(shutdown)?;
         let mut replayed = Sources::default();
         self.each("what was brought back", shutdown, |record| {
             if let Record::Receipt(source) = record {

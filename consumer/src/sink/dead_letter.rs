@@ -37,6 +37,7 @@ const MAX_OUTSTANDING_BYTES: usize = 16 << 20;
 const OVERHEAD_BYTES: usize = 256;
 /// Between two looks at what librdkafka has to say, while there is nothing to send.
 const IDLE_WAIT: Duration = Duration::from_millis(500);
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Room for what headers add to the largest message that the source topic may hold.
 const TOPIC_MAX_MESSAGE_BYTES: &str = "2097152";
 
@@ -324,6 +325,8 @@ impl Thread {
             match result {
                 Ok(topic) => info!(topic, "created the topic of the rejected events"),
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                // Who may not create topics is told so even where there is nothing to create.
+                Err(_) if is_there(&admin, &self.topic) => {}
                 Err((topic, code)) => anyhow::bail!("creating topic '{topic}': {code}"),
             }
         }
@@ -364,6 +367,11 @@ impl Thread {
     fn count_retry(&self) {
         self.metrics.retries.get_or_create(&TargetLabel { target: "rejected_topic" }).inc();
     }
+}
+
+fn is_there(admin: &AdminClient<DefaultClientContext>, topic: &str) -> bool {
+    let metadata = admin.inner().fetch_metadata(Some(topic), ASK_TIMEOUT);
+    metadata.is_ok_and(|found| found.topics().iter().any(|topic| topic.error().is_none()))
 }
 
 #[cfg(test)]

@@ -108,6 +108,8 @@ pub struct FileSink {
     worker: usize,
     owners: Owners,
     open: BTreeMap<FileId, Block>,
+    /// Random names of those files, by which commits name them.
+    names: BTreeMap<FileId, String>,
     free: Vec<Block>,
     in_flight_bytes: usize,
     /// When the first event came, of each block on its way.
@@ -150,6 +152,7 @@ impl FileSink {
             worker,
             owners: owners.clone(),
             open: BTreeMap::new(),
+            names: BTreeMap::new(),
             free: Vec::new(),
             in_flight_bytes: 0,
             in_flight: VecDeque::new(),
@@ -160,10 +163,11 @@ impl FileSink {
         };
         let mut sinks: Vec<FileSink> = done_in.into_iter().enumerate().map(sink).collect();
         if let Some(file) = single {
-            sinks[0].hand_over(0, file);
             for sink in &mut sinks {
+                sink.names.insert(0, file.id().to_owned());
                 sink.open.insert(0, sink.fresh_block(0));
             }
+            sinks[0].hand_over(0, file);
         }
         Ok((sinks, writer))
     }
@@ -189,6 +193,7 @@ impl FileSink {
         let id = self.config.layout.file_id(partition);
         if !self.open.contains_key(&id) {
             let file = Self::open(&self.config, partition)?;
+            self.names.insert(id, file.id().to_owned());
             self.hand_over(id, file);
             self.open.insert(id, self.fresh_block(id));
         }
@@ -265,6 +270,7 @@ impl FileSink {
         }
         let id = self.config.layout.file_id(partition);
         if self.open.remove(&id).is_some() {
+            self.names.remove(&id);
             self.closing += 1;
             self.send(Job::Close(id, self.worker));
         }
@@ -289,6 +295,11 @@ impl FileSink {
     /// The file of a partition.
     pub fn file_id(&self, partition: i32) -> FileId {
         self.config.layout.file_id(partition)
+    }
+
+    /// Random name of the file of a partition, while that is open.
+    pub fn name(&self, partition: i32) -> Option<&str> {
+        self.names.get(&self.config.layout.file_id(partition)).map(String::as_str)
     }
 
     /// Where the writer's answers arrive.

@@ -84,3 +84,28 @@ fn a_standby_takes_over() {
     }
     scene.audit(&[scene.path("logs.txt")], &["report.json"], 600_000);
 }
+
+/// Given a standby, when somebody removes the lock file under the consumer that writes, as if it were left over, then that
+/// one alone goes on writing; and once it is killed, the standby does.
+#[test]
+fn a_removed_lock_file_lets_nobody_in() {
+    let scene = Scene::new(4);
+    let mut producer = scene.producer("report.json", &["--rate", "5k", "--count", "60k"]);
+    let mut first = scene.consumer("logs.txt", &[]);
+    await_lines(&scene.path("logs.txt"));
+    let mut second = scene.consumer("logs.txt", &[]);
+    let told = |what: &str| {
+        wait_until(what, PATIENCE, || second.stderr().contains(what))
+            .unwrap_or_else(|error| panic!("{error}: {}", second.stderr()));
+    };
+    told("standing by");
+    std::fs::remove_file(scene.path("logs.txt.lock")).unwrap();
+    told("without its lock file");
+    scene.finish(&mut producer);
+    scene.await_count(60_000);
+    assert!(!second.stderr().contains("reading starts"), "{}", second.stderr());
+    first.kill().unwrap();
+    told("reading starts");
+    scene.end(&mut second);
+    scene.audit(&[scene.path("logs.txt")], &["report.json"], 60_000);
+}

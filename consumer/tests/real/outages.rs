@@ -2,6 +2,8 @@
 
 use crate::scene::{PATIENCE, Scene, await_lines};
 use harness::{Program, wait_until};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::path::Path;
 use std::time::Duration;
 
@@ -199,4 +201,31 @@ fn a_new_cluster_under_an_old_file() {
     new.end(&mut consumer);
     assert!(consumer.stderr().contains("the topic was made anew"), "{}", consumer.stderr());
     new.verify(&[new.path("logs.txt")], &["old.json", "new.json"]);
+}
+
+/// Given brokers that die before they are told of the last event, and are back after the session, when nothing new comes,
+/// then they are told all the same: else the lag of the group would stand, and a file of another's could get it again.
+#[test]
+fn what_was_not_committed_is_without_new_events() {
+    let scene = Scene::new(1);
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    wait_until("it to read", PATIENCE, || consumer.stderr().contains("reading starts")).unwrap();
+    scene.stack.produce("logs", None, None, ["{\"message\":\"m\"}"]).unwrap();
+    await_lines(&scene.path("logs.txt"));
+    // Within the second until the next commit.
+    scene.stack.kill_kafka().unwrap();
+    wait_until("the session to be over", PATIENCE, || consumer.stderr().contains("gave our partitions away"))
+        .unwrap();
+    scene.stack.start_kafka().unwrap();
+    let config = [("bootstrap.servers", scene.stack.bootstrap()), ("group.id", "sluice".to_owned())];
+    let config = config.map(|(key, value)| (key.to_owned(), value));
+    let client: BaseConsumer = ClientConfig::from_iter(config).create().unwrap();
+    wait_until("the offset to be committed", PATIENCE, || {
+        let mut list = TopicPartitionList::new();
+        list.add_partition("logs", 0);
+        let committed = client.committed_offsets(list, Duration::from_secs(5)).ok();
+        committed.is_some_and(|list| list.elements()[0].offset() == Offset::Offset(1))
+    })
+    .unwrap_or_else(|error| panic!("{error}: {}", consumer.stderr()));
+    scene.end(&mut consumer);
 }

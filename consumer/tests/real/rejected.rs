@@ -3,6 +3,8 @@
 use crate::scene::{PATIENCE, Scene, random, random_pause};
 use common::units::format_grouped;
 use harness::{Program, wait_until};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -76,6 +78,42 @@ pub fn each_comes_back_once(scene: &Scene, events: usize) {
     assert_eq!(numbers.collect::<HashSet<u64>>().len(), events, "doubled in the file");
     let (_, table) = rejected(scene, &["list"]);
     assert!(table.contains(&format!("no_message               0 {all:>12}")), "{table}");
+}
+
+/// Given a transaction in the topic of the rejected that is still open, as of a replay of another topic's events that was
+/// killed, then the receipts behind it, which nobody is given yet, count all the same.
+#[test]
+fn a_transaction_of_others_hides_no_receipt() {
+    let scene = Scene::new(1);
+    scene.stack.produce("logs", None, None, ["{\"n\":1}", "{\"n\":2}"]).unwrap();
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    await_rejected(&scene, 2);
+    let (_, lines) = rejected(&scene, &["list", "--json"]);
+    std::fs::write(scene.path("mended.jsonl"), lines.replace("{\\\"n", "{\\\"message\\\":\\\"m\\\",\\\"n"))
+        .unwrap();
+    let config = [
+        ("bootstrap.servers", scene.stack.bootstrap()),
+        ("transactional.id", "sluice-rejected-logs.rejected-other".to_owned()),
+    ];
+    let config = config.map(|(key, value)| (key.to_owned(), value));
+    let other: BaseProducer = ClientConfig::from_iter(config).create().unwrap();
+    let time = Duration::from_secs(30);
+    other.init_transactions(time).unwrap();
+    other.begin_transaction().unwrap();
+    other.send(BaseRecord::<[u8], [u8]>::to("logs.rejected").payload(b"another's")).unwrap();
+    other.flush(time).unwrap();
+
+    let replay = ["replay", "--mended", "mended.jsonl"];
+    let mut first = scene.rejected(&replay);
+    wait_until("it to say that it waits", PATIENCE, || first.stderr().contains("still open")).unwrap();
+    other.send(BaseRecord::<[u8], [u8]>::to("logs.rejected").payload(b"another's")).unwrap();
+    other.commit_transaction(time).unwrap();
+    assert!(first.wait(PATIENCE).unwrap().success(), "{}", first.stderr());
+    let (code, said) = rejected(&scene, &replay);
+    assert!(code == 0 && said.contains("brought back before          2"), "{said}");
+    scene.await_count(2);
+    scene.end(&mut consumer);
+    assert_eq!(scene.lines(), 2);
 }
 
 /// Given events that were refused for their size, when the limit is raised, then they come back as they are, and what

@@ -68,11 +68,12 @@ fn start(scene: &Scene, name: &str, port: u16, config: &str, more: &[&str]) -> P
     Program::start(name, arguments, &[], scene.path("").as_path()).unwrap()
 }
 
-/// Given servers that want TLS, with SCRAM, PLAIN or a certificate, and a user of Redis with few rights, everything goes
-/// its way as ever, and the password is in no command line, log, page or report.
+/// Given servers that want TLS, with SCRAM, PLAIN or a certificate, and a user with few rights in Kafka (he may not create
+/// topics) and in Redis, everything goes its way as ever, and the password is in no command line, log, page or report.
 #[test]
 fn with_tls_and_logins() {
     let scene = Scene::secured(2, RIGHTS);
+    scene.stack.create_topic("logs.rejected", 1).unwrap();
     let secured = scene.stack.secured().unwrap();
     let access = Access::new(&scene);
     let (sasl, tls) = (secured.kafka_sasl, secured.kafka_tls);
@@ -149,4 +150,39 @@ fn what_is_wrong_with_a_login_is_said() {
         let error = program.stderr();
         assert!(error.contains("file") && !error.contains("wr0ng-password"), "{error}");
     }
+}
+
+/// Given a right to read that is missing for a while, in which partitions move, then the event that comes next is not left
+/// out.
+#[test]
+fn nothing_is_left_out_behind_a_refusal() {
+    let scene = Scene::secured(4, RIGHTS);
+    let secured = scene.stack.secured().unwrap();
+    let access = Access::new(&scene);
+    let flags = ["--file", "logs-{partition}.txt", "--no-redis", "--metrics-addr", "127.0.0.1:0"];
+    let consumer = || start(&scene, "consumer", secured.kafka_sasl, &access.scram, &flags);
+    let produce = || {
+        for partition in 0..4 {
+            scene.stack.produce("logs", Some(partition), None, ["{\"message\":\"m\"}"]).unwrap();
+        }
+    };
+    let await_lines = |lines| wait_until("all events to be written", PATIENCE, || scene.lines() == lines);
+    let mut first = consumer();
+    wait_until("it to read", PATIENCE, || first.stderr().matches("reading starts").count() == 4).unwrap();
+    produce();
+    await_lines(4).unwrap();
+    let bootstrap = scene.stack.bootstrap();
+    secured.deny_reading(&bootstrap, true).unwrap();
+    wait_until("each partition to be refused", PATIENCE, || {
+        let log = first.stderr();
+        (0..4).all(|id| log.contains(&format!("Kafka client partition={id} code=TopicAuthorizationFailed")))
+    })
+    .unwrap_or_else(|error| panic!("{error}: {}", first.stderr()));
+    let mut second = consumer();
+    wait_until("partitions to move", PATIENCE, || second.stderr().contains("reading starts")).unwrap();
+    secured.deny_reading(&bootstrap, false).unwrap();
+    produce();
+    await_lines(8).unwrap_or_else(|error| panic!("{error}, {}: {}", scene.lines(), first.stderr()));
+    scene.end(&mut first);
+    scene.end(&mut second);
 }

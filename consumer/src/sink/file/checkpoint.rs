@@ -6,6 +6,7 @@
 //! the file system's metadata. A record that outgrows its slot moves to a new file with larger ones, renamed
 //! over the old one.
 
+use super::lock::is_at;
 use crate::counts::{Counts, ServiceNames};
 use common::level::Level;
 use rustix::fs::OFlags;
@@ -153,9 +154,23 @@ impl CheckpointFile {
         let path = Self::path_of(data_file);
         let file = create_durably(&path, Links::Refuse)?;
         let bytes = std::fs::read(&path)?;
-        let slot_bytes = (bytes.len() / 2).max(FIRST_SLOT_BYTES);
-        let last = newest(&bytes, slot_bytes);
+        let (slot_bytes, last) = last_record(&bytes);
         Ok((CheckpointFile { path, file, slot_bytes, buffer: Vec::new() }, last))
+    }
+
+    /// Sees whether it is still at its path. If somebody removed it, it is made again, to be written once more; true
+    /// then.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn look_after(&mut self) -> io::Result<bool> {
+        if is_at(&self.file, &self.path) {
+            return Ok(false);
+        }
+        self.file = create_durably(&self.path, Links::Refuse)?;
+        self.file.set_len(0)?;
+        self.file.set_len(2 * self.slot_bytes as u64)?;
+        Ok(true)
     }
 
     /// Writes a record and syncs it. The record of the generation before stays intact.
@@ -197,6 +212,12 @@ impl CheckpointFile {
         std::fs::rename(&new_path, &self.path)?;
         sync_folder(&self.path)
     }
+}
+
+/// How large the slots are, and the last whole record.
+fn last_record(bytes: &[u8]) -> (usize, Option<Checkpoint>) {
+    let slot_bytes = (bytes.len() / 2).max(FIRST_SLOT_BYTES);
+    (slot_bytes, newest(bytes, slot_bytes))
 }
 
 /// The valid record of the highest generation.
@@ -279,6 +300,11 @@ mod tests {
         checkpoint
     }
 
+    /// What whoever opens it next would find.
+    fn reread(data: &Path) -> Option<Checkpoint> {
+        last_record(&std::fs::read(CheckpointFile::path_of(data)).unwrap()).1
+    }
+
     /// Given a file whose services find no number any more in the consumer that takes it over, none is counted twice.
     #[test]
     fn services_of_a_file_that_a_busy_consumer_takes_over() {
@@ -313,7 +339,7 @@ mod tests {
             last.generation = generation;
             last.length += 10;
             file.write(&last).unwrap();
-            assert_eq!(CheckpointFile::open(&data).unwrap().1, Some(last.clone()));
+            assert_eq!(reread(&data), Some(last.clone()));
         }
     }
 
@@ -326,10 +352,25 @@ mod tests {
         file.write(&last).unwrap();
         last = Checkpoint { file_id: last.file_id, ..checkpoint(2, 2_000) };
         file.write(&last).unwrap();
-        assert_eq!(CheckpointFile::open(&data).unwrap().1, Some(last.clone()));
+        assert_eq!(reread(&data), Some(last.clone()));
         last.generation = 3;
         file.write(&last).unwrap();
-        assert_eq!(CheckpointFile::open(&data).unwrap().1, Some(last));
+        assert_eq!(reread(&data), Some(last));
+    }
+
+    #[test]
+    fn a_removed_one_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("logs.txt");
+        let (mut file, _) = CheckpointFile::open(&data).unwrap();
+        // In larger slots, with the record in the first.
+        let last = checkpoint(2, 2_000);
+        file.write(&last).unwrap();
+        assert!(!file.look_after().unwrap());
+        std::fs::remove_file(CheckpointFile::path_of(&data)).unwrap();
+        assert!(file.look_after().unwrap());
+        file.write(&last).unwrap();
+        assert_eq!(reread(&data), Some(last));
     }
 
     /// A crash may leave any prefix of the newest slot's write: at every byte, either the new record is there

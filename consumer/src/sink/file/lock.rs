@@ -1,7 +1,10 @@
 //! One writer a file. The lock is the kernel's (`flock`), so it ends with its holder, however that dies.
+//!
+//! It is on a file beside the data, and on the data itself: somebody may remove the lock file of a consumer that runs,
+//! taking it for left over, or lead two consumers to one file by two paths.
 
 use super::checkpoint::{Links, create_durably};
-use std::fs::{File, TryLockError};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -39,31 +42,62 @@ impl FileLock {
         path.push(".lock");
         let path = PathBuf::from(path);
         let io_error = |error| LockError::Io { path: path.clone(), error };
-        loop {
-            let mut file = create_durably(&path, Links::Refuse).map_err(io_error)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    let mut holder = String::new();
-                    file.read_to_string(&mut holder).map_err(io_error)?;
-                    let holder = holder.trim();
-                    let holder = if holder.is_empty() { "another process" } else { holder };
-                    return Err(LockError::Held(holder.to_owned()));
-                }
-                Err(TryLockError::Error(error)) => return Err(io_error(error)),
-            }
-            // Somebody may have removed the file between open and lock: then ours is a lock on nothing.
-            let same = path
-                .metadata()
-                .and_then(|at_path| Ok(at_path.ino() == file.metadata()?.ino()))
-                .unwrap_or(false);
-            if same {
+        match open_locked(&path, Links::Refuse).map_err(io_error)? {
+            Ok(mut file) => {
                 file.set_len(0).and_then(|()| file.rewind()).map_err(io_error)?;
                 file.write_all(holder.as_bytes()).map_err(io_error)?;
-                return Ok(FileLock { _file: file });
+                Ok(FileLock { _file: file })
+            }
+            Err(mut file) => {
+                let mut holder = String::new();
+                file.read_to_string(&mut holder).map_err(io_error)?;
+                let holder = holder.trim();
+                let holder = if holder.is_empty() { "another process" } else { holder };
+                Err(LockError::Held(holder.to_owned()))
             }
         }
     }
+}
+
+/// Opens the data file itself, with the lock on it; or without, if somebody has that.
+///
+/// # Errors
+/// What the operating system says.
+pub fn open_data(path: &Path, links: Links) -> io::Result<Result<File, File>> {
+    let file = create_durably(path, links)?;
+    if keeps_readers_out(&file)? { Ok(Ok(file)) } else { open_locked(path, links) }
+}
+
+/// On Windows' shares a lock keeps readers out, too, and those are to see the data.
+fn keeps_readers_out(file: &File) -> io::Result<bool> {
+    const CIFS: i64 = 0xff53_4d42;
+    const SMB2: i64 = 0xfe53_4d42;
+    Ok(matches!(rustix::fs::fstatfs(file)?.f_type & 0xffff_ffff, CIFS | SMB2))
+}
+
+/// Opens the file at a path, which is made if need be, with the lock on it; or without, if somebody has that.
+fn open_locked(path: &Path, links: Links) -> io::Result<Result<File, File>> {
+    loop {
+        let file = create_durably(path, links)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Err(file)),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Somebody may have moved the file away between open and lock: then ours is a lock on nothing.
+        if is_at(&file, path) {
+            return Ok(Ok(file));
+        }
+    }
+}
+
+/// Whether the path leads to this open file.
+pub fn is_at(file: &File, path: &Path) -> bool {
+    let same = |at_path: Metadata| {
+        let ours = file.metadata()?;
+        Ok(at_path.ino() == ours.ino() && at_path.dev() == ours.dev())
+    };
+    path.metadata().and_then(same).unwrap_or(false)
 }
 
 #[cfg(test)]

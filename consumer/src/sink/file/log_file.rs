@@ -11,13 +11,14 @@
 //! | longer than the checkpoint says | a crash: cut back to the checkpoint |
 //! | missing, renamed, replaced | somebody rotated it: a new file goes on where the old one ended |
 //! | shorter, or other bytes at its end | somebody truncated or edited it: go on behind its last line |
-//! | no checkpoint beside it | not ours: nothing is cut, go on behind its last line |
+//! | no checkpoint beside it, at the start | not ours: nothing is cut, go on behind its last line |
+//! | the same, while running | somebody removed it: it is made again |
 //!
 //! Reading always goes on where the checkpoint says: what was taken away by hand is not written again.
 
-use super::checkpoint::{Checkpoint, CheckpointFile, Links, Place, Position, TAIL_BYTES, create_durably};
+use super::checkpoint::{Checkpoint, CheckpointFile, Links, Place, Position, TAIL_BYTES};
 use super::disk::DiskFile;
-use super::lock::{FileLock, LockError};
+use super::lock::{FileLock, LockError, open_data};
 use crate::counts::{Counts, ServiceNames};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -93,6 +94,10 @@ impl LogFile {
     ) -> Result<LogFile, FileError> {
         let lock = FileLock::try_take(path, holder)?;
         let io_error = |error| FileError::Io { path: path.to_owned(), error };
+        let held =
+            |_| LockError::Held("another process, by another path or without its lock file".to_owned());
+        // Before the checkpoint is read, which the other one still writes.
+        let file = open_data(path, links).map_err(io_error)?.map_err(held)?;
         let (checkpoint_file, last) = CheckpointFile::open(path).map_err(io_error)?;
         if let Some(last) = last.as_ref().filter(|last| last.topic != topic) {
             let (found, wanted) = (last.topic.clone(), topic.to_owned());
@@ -103,7 +108,7 @@ impl LogFile {
         let mut log_file = LogFile {
             path: path.to_owned(),
             links,
-            file: DiskFile::new(create_durably(path, links).map_err(io_error)?),
+            file: DiskFile::new(file),
             length: 0,
             tail: Vec::new(),
             opened: now,
@@ -270,7 +275,12 @@ impl LogFile {
         };
         if moved {
             warn!(file = %self.path.display(), "somebody moved the file away: going on in a new one");
-            return self.reopen();
+            self.reopen()?;
+        }
+        // Not before the file at the path is known to be ours: then so is the checkpoint.
+        if self.checkpoint_file.look_after()? {
+            warn!(file = %self.path.display(), "somebody removed the checkpoint: it is made again");
+            self.write_checkpoint()?;
         }
         Ok(())
     }
@@ -309,7 +319,8 @@ impl LogFile {
     /// Leaves the file that was open to whoever took it, and goes on in the one at the path.
     fn reopen(&mut self) -> io::Result<()> {
         // Makes our own renaming durable, too: the new file's folder is synced.
-        self.file = DiskFile::new(create_durably(&self.path, self.links)?);
+        let taken = |_| io::Error::other("another consumer took it over, as its lock file was removed");
+        self.file = DiskFile::new(open_data(&self.path, self.links)?.map_err(taken)?);
         self.opened = Instant::now();
         let found = self.file.file().metadata()?.len();
         self.go_on_behind(found)?;
@@ -448,6 +459,61 @@ mod tests {
         }
         lines.sort();
         assert_eq!(lines, (0..10).map(|n| format!("line {n}")).collect::<Vec<_>>());
+    }
+
+    /// A lock file that is removed under its holder lets nobody else in.
+    #[test]
+    fn companions_removed_under_the_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs.txt");
+        let try_open = || LogFile::open(&path, Links::Refuse, "logs", "other", Rotation::default());
+        let mut file = open(&path);
+        durable_line(&mut file, "one\n", 1);
+        std::fs::remove_file(folder.path().join("logs.txt.lock")).unwrap();
+        let error = try_open().unwrap_err();
+        assert!(matches!(error, FileError::Lock(LockError::Held(_))), "{error}");
+        std::fs::remove_file(folder.path().join("logs.txt.checkpoint")).unwrap();
+        look_now(&mut file);
+        drop(file);
+        assert_eq!(open(&path).position(0).unwrap().next, 1);
+    }
+
+    /// Somebody who was let in since all was removed has it now.
+    #[test]
+    fn taken_over_under_the_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs.txt");
+        let mut file = open(&path);
+        durable_line(&mut file, "one\n", 1);
+        for name in ["logs.txt", "logs.txt.lock", "logs.txt.checkpoint"] {
+            std::fs::remove_file(folder.path().join(name)).unwrap();
+        }
+        let mut other = open(&path);
+        durable_line(&mut other, "two\n", 2);
+        file.looked = Instant::now() - LOOK_INTERVAL;
+        let error = file.look_after().unwrap_err();
+        assert!(error.to_string().contains("another consumer took it over"), "{error}");
+        drop((file, other));
+        assert_eq!(open(&path).position(0).unwrap().next, 2, "the checkpoint is the other one's");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two\n");
+    }
+
+    /// Two consumers that are led to one file by two paths would cut off each other's lines.
+    #[test]
+    fn one_file_by_two_paths_has_one_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs.txt");
+        let (link, same) = (folder.path().join("link.txt"), folder.path().join("same.txt"));
+        std::fs::write(&path, "").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        std::fs::hard_link(&path, &same).unwrap();
+        let file = open(&path);
+        let try_open = |path| LogFile::open(path, Links::Follow, "logs", "other", Rotation::default());
+        for other in [&link, &same] {
+            assert!(matches!(try_open(other).unwrap_err(), FileError::Lock(LockError::Held(_))));
+        }
+        drop(file);
+        assert!(try_open(&link).is_ok());
     }
 
     #[test]
