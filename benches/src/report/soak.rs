@@ -25,6 +25,9 @@ pub struct Grown {
 /// How a figure is written.
 type Shown = fn(f64) -> String;
 
+/// A figure of what a process holds.
+type FigureOf = fn(&Held) -> u64;
+
 impl Grown {
     /// Whether it did not grow beyond what is allowed.
     pub fn is_flat(&self) -> bool {
@@ -80,7 +83,7 @@ pub fn grown(soak: &Soak) -> Option<Vec<Grown>> {
         compare("events due that are not in Redis".to_owned(), &behind(|sample| sample.redis), lag, count),
         compare("events in Kafka that are not read".to_owned(), &unread, lag, count),
     ];
-    let of_programs: [(&str, fn(&Held) -> u64, f64, Shown); 3] = [
+    let of_programs: [(&str, FigureOf, f64, Shown); 3] = [
         ("memory", |held| held.memory, MEMORY, size),
         ("descriptors", |held| held.descriptors, DESCRIPTORS, count),
         ("threads", |held| held.threads, THREADS, count),

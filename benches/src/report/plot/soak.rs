@@ -53,12 +53,12 @@ pub fn soak(soak: &Soak, of: &str) -> anyhow::Result<String> {
         let both = [(BLUE, Stage::Synced), (RED, Stage::Redis)].into_iter();
         let late: Vec<_> = both
             .flat_map(|(colour, stage)| {
-                [(colour, percentile(stage, |at| at.p99)), (colour, percentile(stage, |at| at.p50))]
+                [(colour, percentile(stage, |at| at.p99)), (pale(colour), percentile(stage, |at| at.p50))]
             })
             .collect();
         let heights = late.iter().flat_map(|(_, curve)| curve).map(|point| point.1);
         let y = Axis::logarithmic(bounds(heights).unwrap_or((1.0, 10.0)), time);
-        draw(2, "p99 and p50 from due to synced, and to visible in Redis, logarithmic", y, late)?;
+        draw(2, "p99, and paler p50, from due to synced, and to visible in Redis, logarithmic", y, late)?;
 
         let held = |figure: fn(&Held) -> f64| -> Vec<(RGBColor, Curve)> {
             let curve = |name: &str| {
@@ -91,6 +91,12 @@ fn draw(
         chart.draw_series([PathElement::new(in_minutes, colour.stroke_width(2))])?;
     }
     Ok(())
+}
+
+/// Half way to white.
+fn pale(RGBColor(red, green, blue): RGBColor) -> RGBColor {
+    let halved = |part: u8| part / 2 + 127;
+    RGBColor(halved(red), halved(green), halved(blue))
 }
 
 /// How much a value grows a second, between each point and the next.
