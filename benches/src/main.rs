@@ -16,7 +16,7 @@ mod usage;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use common::event::format_timestamp;
-use common::units::{parse_count, parse_duration, parse_rate};
+use common::units::{format_grouped, parse_count, parse_duration, parse_rate};
 use max_rate::Slo;
 use peers::{Contest, PeersArgs};
 use progress::Progress;
@@ -301,14 +301,16 @@ fn study_tuning(args: &StudyArgs) -> Result<()> {
 
 fn soak(args: &SoakArgs) -> Result<()> {
     let mut bench = start()?;
-    bench.progress.step(&format!("{} events/s for {:?}", args.rate, args.lasting));
+    bench.progress.more(1);
+    let lasting = figures::numbers::duration(args.lasting.as_secs_f64());
+    bench.progress.step(&format!("{} events/s for {lasting}", format_grouped(args.rate)));
     let soak = run::soak::run(&mut bench, args.rate, args.lasting)?;
     drop(bench);
     write_json(&soak, &args.out, "soak.json")?;
     report::write_soak(&soak, &args.out)?;
-    let grown = report::grown(&soak);
-    grown.iter().for_each(|grown| println!("{grown}"));
     println!("{}", args.out.join("soak.md").display());
+    let grown = report::grown(&soak).context("too little was seen to tell whether anything grows")?;
+    grown.iter().for_each(|grown| println!("{grown}"));
     ensure!(grown.iter().all(Grown::is_flat), "not everything stayed flat");
     Ok(())
 }

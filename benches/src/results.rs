@@ -279,17 +279,23 @@ pub struct Standing {
     pub file: u64,
     /// Events in Redis so far.
     pub redis: u64,
-    /// What each process holds.
+    /// Events in Kafka that the consumer has not read.
+    pub unread: u64,
+    /// What each process holds that is there.
     pub held: BTreeMap<String, Held>,
 }
 
 /// What a process holds at a moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Held {
     /// Resident memory, bytes.
     pub memory: u64,
     /// Open descriptors.
     pub descriptors: u64,
+    /// Its threads.
+    pub threads: u64,
+    /// User and system time so far, s.
+    pub cpu_seconds: f64,
 }
 
 /// A study of what a change of settings does to the latency, as it stands in `study-tuning.json`.

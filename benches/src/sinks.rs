@@ -11,6 +11,8 @@ pub struct InSinks {
     pub file: u64,
     /// Events in Redis.
     pub redis: u64,
+    /// Events in Kafka that it has not read; a second old at the most.
+    pub unread: u64,
     /// Times that the group dealt out partitions anew.
     pub rebalances: u64,
 }
@@ -19,7 +21,10 @@ pub struct InSinks {
 pub fn in_sinks(metrics: SocketAddr) -> InSinks {
     let page = http::get(metrics, "/metrics").unwrap_or_default();
     let count = |series: &str| http::value(&page, series).unwrap_or(0.0) as u64;
+    let lags = page.lines().filter(|line| line.starts_with("sluice_lag_events{"));
+    let lags = lags.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
     InSinks {
+        unread: lags.sum::<f64>() as u64,
         file: count("sluice_events_out_total{sink=\"file\"}"),
         redis: count("sluice_events_out_total{sink=\"redis\"}"),
         rebalances: count("sluice_rebalances_total"),
@@ -33,6 +38,7 @@ impl Add for InSinks {
         InSinks {
             file: self.file + other.file,
             redis: self.redis + other.redis,
+            unread: self.unread + other.unread,
             rebalances: self.rebalances + other.rebalances,
         }
     }

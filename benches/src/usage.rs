@@ -29,11 +29,15 @@ pub fn usage(pid: u32) -> Usage {
     })
 }
 
-/// What process `pid` holds now; nothing once it is gone.
-pub fn held(pid: u32) -> Held {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64);
-    Held { memory: bytes(&status, "VmRSS:"), descriptors }
+/// What process `pid` holds now; none once it is gone.
+pub fn held(pid: u32) -> Option<Held> {
+    let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).ok();
+    let (status, stat) = (read("status")?, read("stat")?);
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as u64;
+    let threads = status.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse().ok())?;
+    // One that has ended and was not waited for has no memory any more.
+    let memory = Some(bytes(&status, "VmRSS:")).filter(|&memory| memory > 0)?;
+    Some(Held { memory, descriptors, threads, cpu_seconds: cpu_seconds(&stat) })
 }
 
 /// Fields 14 to 17 of `/proc/PID/stat`, counted from behind the name in brackets, which may hold anything.
@@ -66,7 +70,8 @@ mod tests {
     #[test]
     fn this_process_has_memory() {
         assert!(usage(std::process::id()).memory_peak > 0);
-        let held = held(std::process::id());
-        assert!(held.memory > 0 && held.descriptors > 2);
+        let held = held(std::process::id()).unwrap();
+        assert!(held.memory > 0 && held.descriptors > 2 && held.threads > 1);
+        assert_eq!(super::held(u32::MAX), None, "no such process");
     }
 }

@@ -36,7 +36,7 @@ mod wait;
 
 pub use client::Record;
 pub use process::send_signal;
-pub use program::Program;
+pub use program::{Program, built};
 pub use proxy::{Link, Proxy};
 pub use redis_servers::{REDIS_MASTER, REDIS_TAG, RedisLayout};
 pub use rustix::process::Signal;

@@ -34,13 +34,7 @@ impl Program {
         environment: &[(&str, &str)],
         folder: &Path,
     ) -> Result<Program> {
-        let path = folder_of_programs()?.join(name);
-        ensure!(
-            path.exists(),
-            "{} is not there: run cargo build --workspace with this profile",
-            path.display()
-        );
-        Program::run(&path, arguments, environment, folder)
+        Program::run(&built(name)?, arguments, environment, folder)
     }
 
     /// As [`Program::start`], but any program: by its path or, if that is a mere name, from `PATH`. What it starts
@@ -121,6 +115,16 @@ fn text(path: &Path) -> String {
 }
 
 /// `target/release` for a program there and for a test in its `deps`.
+/// Path of the program `name` that was built beside this one.
+///
+/// # Errors
+/// When it was not built.
+pub fn built(name: &str) -> Result<PathBuf> {
+    let path = folder_of_programs()?.join(name);
+    ensure!(path.exists(), "{} is not there: run cargo build --workspace with this profile", path.display());
+    Ok(path)
+}
+
 pub(crate) fn folder_of_programs() -> Result<PathBuf> {
     let exe = std::env::current_exe().context("cannot find this program's own path")?;
     let folder = exe.parent().context("this program lies in no folder")?;

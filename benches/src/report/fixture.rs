@@ -51,6 +51,38 @@ pub fn results() -> Results {
     }
 }
 
+/// A hundred seconds at 1,000 events/s in which nothing grows.
+pub fn soak() -> Soak {
+    let sample = |n: u64| {
+        let held = |memory: u64| Held {
+            memory: memory << 20,
+            descriptors: 20,
+            threads: 9,
+            cpu_seconds: n as f64 * 0.25,
+        };
+        let programs =
+            ["consumer", "producer", "kafka", "redis", "zookeeper"].into_iter().zip([180, 94, 900, 86, 70]);
+        let held = programs.map(|(name, memory)| (name.to_owned(), held(memory))).collect();
+        let due = n * 1_000;
+        Standing { at: n as f64, due, file: due - due.min(20), redis: due, unread: n % 7, held }
+    };
+    let second = |n: u32| {
+        let at = |stage, p99| LatencyAt { at: f64::from(n), stage, p50: p99 / 2.0, p99 };
+        [at(Stage::Redis, 12.0), at(Stage::Synced, 40.0)]
+    };
+    Soak {
+        machine: machine(),
+        command: "bench soak --rate 1000 --for 100s".into(),
+        started: "2026-11-22T08:00:00Z".into(),
+        seconds: 108.0,
+        rate: 1_000,
+        events: 100_000,
+        bytes: 16_900_000,
+        samples: (0..100).map(sample).collect(),
+        latency_over_time: (0..100).flat_map(second).collect(),
+    }
+}
+
 /// A study with a noise floor and three comparisons.
 pub fn study() -> Study {
     let setting = |name: &str, words: &str| (name.to_owned(), words.to_owned());

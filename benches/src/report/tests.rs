@@ -1,6 +1,6 @@
 //! The reports as a whole: what they say is what the results say.
 
-use super::{fixture, render, write, write_study};
+use super::{fixture, render, write, write_soak, write_study};
 use crate::results::{Results, RunName};
 use roxmltree::Document;
 use std::collections::BTreeMap;
@@ -157,6 +157,47 @@ fn the_study_says_what_its_pairs_say() {
     }
     assert_eq!(texts(&files["study-tuning-ratios.svg"])[0], "What tuning does to the latency");
     assert_eq!(texts(&files["study-tuning-pairs.svg"])[0], "Every pair of runs");
+}
+
+#[test]
+fn the_soak_says_what_its_samples_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut soak = fixture::soak();
+    for sample in &mut soak.samples[60..] {
+        sample.held.get_mut("consumer").unwrap().memory += 50 << 20;
+    }
+    write_soak(&soak, folder.path()).unwrap();
+    let written = files(folder.path());
+    for part in [
+        "Measured on 2026-11-22 08:00 UTC by `bench soak --rate 1000 --for 100s`",
+        "1,000 events/s were offered; within 1 min 39 s **100,000 events** came through, 16.1 MiB",
+        "visible in Redis p50 was 6 ms and p99 12 ms, to synced 20 ms and 40 ms",
+        "| events in Kafka that are not read | 3 | 3 | flat |",
+        "| memory, consumer | 180.0 MiB | 230.0 MiB | **not flat** |",
+        "| threads, redis | 9 | 9 | flat |",
+        "](soak.svg)",
+    ] {
+        has(&written["soak.md"], part);
+    }
+    let texts = texts(&written["soak.svg"]);
+    assert_eq!((texts[0].as_str(), texts[1].as_str()), ("A soak", "1 k/s for 1 min 39 s"));
+    assert!(texts.contains(&"CPU, cores".to_owned()));
+
+    // Made anew of soak.json alone it is the same, to the byte.
+    let anew = tempfile::tempdir().unwrap();
+    fs::write(anew.path().join("soak.json"), serde_json::to_string(&soak).unwrap()).unwrap();
+    render(anew.path()).unwrap();
+    let mut anew = files(anew.path());
+    anew.remove("soak.json");
+    assert_eq!(anew, written);
+
+    // One that ended at once has a page and a plot, too.
+    soak.samples.truncate(1);
+    soak.latency_over_time.clear();
+    write_soak(&soak, folder.path()).unwrap();
+    assert!(!files(folder.path())["soak.md"].contains("flat |"));
+    soak.samples.clear();
+    write_soak(&soak, folder.path()).unwrap();
 }
 
 #[test]

@@ -150,7 +150,7 @@ impl Scene<'_> {
         for look in 0_usize.. {
             let at = now();
             let sums = consumers.iter().map(|consumer| in_sinks(consumer.metrics));
-            let InSinks { file, redis, rebalances: so_far } = sums.fold(InSinks::default(), InSinks::add);
+            let InSinks { file, redis, rebalances: so_far, .. } = sums.fold(InSinks::default(), InSinks::add);
             if so_far != rebalances {
                 (dealt, rebalances) = (self.mark(file.min(redis), consumers), so_far);
             }

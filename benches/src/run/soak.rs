@@ -77,8 +77,11 @@ impl Scene<'_> {
             over.store(true, Ordering::Release);
             (audit.join().expect("the audit does not panic"), watched)
         });
-        // What the audit found says more than that it has ended.
-        let verdict = verdict?;
+        // What the audit found says more than that it has ended, but not of a run that failed without it.
+        let verdict = verdict.map_err(|found| match &watched {
+            Err(failed) => found.context(format!("{failed:#}")),
+            Ok(_) => found,
+        })?;
         let (mut samples, report) = watched?;
         let (events, sent, counted) = (verdict.events, report.acknowledged, self.counted()?);
         ensure!(
@@ -145,7 +148,9 @@ impl Scene<'_> {
     fn standing(&self, sinks: InSinks, producer: &Program, consumer: &Program) -> Standing {
         let servers = self.stack.pids().into_iter().map(|(name, pid)| (process(&name), pid));
         let ours = [("producer".to_owned(), producer.pid()), (CONSUMER.to_owned(), consumer.pid())];
-        let held: BTreeMap<_, _> = servers.chain(ours).map(|(name, pid)| (name, held(pid))).collect();
-        Standing { at: now(), due: 0, file: sinks.file, redis: sinks.redis, held }
+        let held: BTreeMap<_, _> =
+            servers.chain(ours).filter_map(|(name, pid)| Some((name, held(pid)?))).collect();
+        let InSinks { file, redis, unread, .. } = sinks;
+        Standing { at: now(), due: 0, file, redis, unread, held }
     }
 }

@@ -80,8 +80,8 @@ fn plain(port: u16) -> String {
 ///
 /// The settings are Kafka's own defaults but for: nothing creates topics unasked, internal topics and waits
 /// are small so that a stack is up quickly, sessions may be as short as a second so that a test sees a
-/// consumer's death soon, messages may be 4 MiB so that a test can send too large ones, and a deleted topic's
-/// files go after a second, not a minute.
+/// consumer's death soon, messages may be 4 MiB so that a test can send too large ones, a deleted topic's
+/// files go after a second, not a minute, and retention is looked after every ten seconds, not five minutes.
 pub(crate) fn broker(
     stack: &Path,
     id: usize,

@@ -2,9 +2,11 @@
 //! what it has read is deleted.
 
 use anyhow::{Context, Result, ensure};
+use harness::built;
 use serde::Deserialize;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +23,8 @@ pub struct Verdict {
     pub events: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Events that prove a changed order within a partition; `verify` says so and still calls it good.
+    reordered: u64,
 }
 
 /// Feeds all files `logs.*.txt` of a folder to the audit as they come, and once `over` is set `logs.txt`, too.
@@ -47,16 +51,19 @@ pub fn verify(folder: &Path, partitions: u16, over: &AtomicBool) -> Result<Verdi
     let output = verify.wait_with_output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "the audit found: {said}");
-    serde_json::from_str(&said).with_context(|| format!("the audit said: {said}"))
+    let verdict: Verdict = serde_json::from_str(&said).with_context(|| format!("the audit said: {said}"))?;
+    ensure!(verdict.reordered == 0, "the audit found events out of order: {said}");
+    Ok(verdict)
 }
 
-/// It ends by itself when this process does: with that its input ends.
+/// Away from the terminal's Ctrl-C: with this process its input ends, and so it does, too.
 fn start(folder: &Path, partitions: u16) -> Result<Child> {
-    let program = std::env::current_exe()?.with_file_name("consumer");
+    let program = built("consumer")?;
     let partitions = partitions.to_string();
     let arguments = ["verify", "--json", "--partitions", &partitions, "/dev/stdin"];
     let mut command = Command::new(&program);
-    command.args(arguments).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(arguments).current_dir(folder).process_group(0);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command.spawn().with_context(|| format!("cannot start {}", program.display()))
 }
 
@@ -71,4 +78,44 @@ fn rotated(folder: &Path) -> Result<Vec<PathBuf>> {
         .collect();
     paths.sort();
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Events 1 to 30 of two partitions in three files, and what the audit says once a change was made to the middle one.
+    fn audit(change: impl Fn(&mut Vec<String>)) -> Result<Verdict> {
+        let folder = tempfile::tempdir()?;
+        let numbers: Vec<u64> = (1..=30).step_by(2).chain((2..=30).step_by(2)).collect();
+        for (file, numbers) in
+            ["logs.2026-1.txt", "logs.2026-2.txt", "logs.txt"].iter().zip(numbers.chunks(10))
+        {
+            let event =
+                |seq| format!(r#"{{"level":"INFO","message":"m","producer":"p","seq":{seq}}}"#) + "\n";
+            let mut lines: Vec<String> = numbers.iter().map(event).collect();
+            if file.contains("-2") {
+                change(&mut lines);
+            }
+            fs::write(folder.path().join(file), lines.concat())?;
+        }
+        let verdict = verify(folder.path(), 2, &AtomicBool::new(true));
+        assert!(rotated(folder.path())?.is_empty(), "what was verified is deleted");
+        verdict
+    }
+
+    #[test]
+    fn an_event_that_is_wrong_in_one_of_many_files_is_found() {
+        let good = audit(|_| ()).unwrap();
+        assert_eq!(good.events, 30);
+        let found = |change: fn(&mut Vec<String>)| format!("{:#}", audit(change).unwrap_err());
+        let lost = found(|lines| drop(lines.remove(3)));
+        assert!(lost.contains("FAILED: 1 lost"), "{lost}");
+        let doubled = found(|lines| lines.push(lines[3].clone()));
+        assert!(doubled.contains("FAILED: 1 doubled"), "{doubled}");
+        let torn = found(|lines| lines[3].truncate(9));
+        assert!(torn.contains("malformed"), "{torn}");
+        let reordered = found(|lines| lines.reverse());
+        assert!(reordered.contains("out of order"), "{reordered}");
+    }
 }
