@@ -114,7 +114,6 @@ fn text(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
-/// `target/release` for a program there and for a test in its `deps`.
 /// Path of the program `name` that was built beside this one.
 ///
 /// # Errors
@@ -125,6 +124,7 @@ pub fn built(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// `target/release` for a program there and for a test in its `deps`.
 pub(crate) fn folder_of_programs() -> Result<PathBuf> {
     let exe = std::env::current_exe().context("cannot find this program's own path")?;
     let folder = exe.parent().context("this program lies in no folder")?;
