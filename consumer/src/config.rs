@@ -190,14 +190,8 @@ impl Flags {
     /// One line that says what to change.
     pub fn validate(self) -> Result<Config, String> {
         let instance = self.instance.clone().unwrap_or_else(host_name);
-        let (path, private) = match self.file.contains("{instance}") {
-            true if is_name(&instance) => (self.file.replace("{instance}", &instance), true),
-            true => {
-                return Err(format!("--instance '{instance}' must be letters, digits, '-', '_' and '.'"));
-            }
-            false => (self.file.clone(), false),
-        };
-        let layout = layout(&path)?;
+        let layout = layout(&self.file, &instance)?;
+        let private = self.file.contains("{instance}");
         self.kafka.check(&RESERVED)?;
         if self.sync_interval > Duration::from_secs(60) {
             return Err("--sync-interval must be at most 60s: so much may be read again after a crash".into());
@@ -281,12 +275,17 @@ impl Flags {
     }
 }
 
-fn layout(path: &str) -> Result<Layout, String> {
+/// The files that a template names for a consumer of that name.
+fn layout(template: &str, instance: &str) -> Result<Layout, String> {
+    if template.contains("{instance}") && !is_name(instance) {
+        return Err(format!("--instance '{instance}' must be letters, digits, '-', '_' and '.'"));
+    }
+    let path = &template.replace("{instance}", instance);
     let fixed = path.replace("{partition}", "0");
     if fixed.contains(['{', '}']) {
         return Err(format!("--file '{path}': only {{partition}} and {{instance}} can stand in braces"));
     }
-    if Path::new(&fixed).file_name().is_none() || path.ends_with('/') {
+    if Path::new(&fixed).file_name().is_none() || path.ends_with('/') || path.ends_with("/.") {
         return Err(format!("--file '{path}' does not name a file"));
     }
     if Path::new(&fixed).is_dir() {
@@ -312,4 +311,61 @@ fn host_name() -> String {
     // What gethostname(2) gives, as Linux shows it.
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::file::checkpoint::CheckpointFile;
+    use std::collections::BTreeSet;
+
+    /// Whatever the template and the consumer's name, each partition has a file of its own or all share one, in the
+    /// folder that the template names, and what belongs to it stands beside it.
+    #[test]
+    fn fuzz_file_template() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            let (template, instance) = text.split_once('\n').unwrap_or((&text, "host"));
+            let Ok(layout) = layout(template, instance) else { return };
+            let folders = Path::new(template).components().count();
+            let files: BTreeSet<PathBuf> =
+                [0, 1, 10, 11, i32::MAX].into_iter().map(|p| layout.path(p)).collect();
+            assert_eq!(files.len(), if template.contains("{partition}") { 5 } else { 1 });
+            for file in files {
+                assert_eq!(file.components().count(), folders, "{file:?}");
+                let name = file.file_name().expect("a file").to_str().expect("UTF-8").to_owned();
+                let checkpoint = CheckpointFile::path_of(&file);
+                assert_eq!(checkpoint, file.with_file_name(format!("{name}.checkpoint")));
+                assert!(layout.has(&file) && layout.has(&checkpoint), "{file:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_file_is_known_by_whatever_name() {
+        let has = |template: &str, path: &str| layout(template, "a").expect("files").has(Path::new(path));
+        for (template, path) in [
+            ("logs.txt", "./logs.txt"),
+            ("./logs.txt", "logs.txt.lock"),
+            ("./logs-{partition}.txt", "logs-7.txt"),
+            ("{partition}-{partition}.txt", "7-7.txt.checkpoint"),
+            ("logs-{instance}.txt", "logs-a.txt"),
+            ("logs.lock", "logs.lock"),
+        ] {
+            assert!(has(template, path), "{template} {path}");
+        }
+        assert!(!has("logs.txt", "latency.log") && !has("logs-{partition}.txt", "latency.log"));
+    }
+
+    #[test]
+    fn what_names_no_file_is_refused() {
+        for template in
+            ["", ".", "..", "/", "new/", "new/.", "new/{partition}/.", "{x}", "{partition", "no/such/folder"]
+        {
+            assert!(layout(template, "a").is_err(), "{template}");
+        }
+        for instance in ["", "..", "a/b", "../a", "{partition}", "a\n"] {
+            assert!(layout("logs-{instance}.txt", instance).is_err(), "{instance}");
+        }
+    }
 }

@@ -13,12 +13,12 @@ mod sequences;
 mod summary;
 mod tally;
 
+use crate::sink::file::checkpoint::{self, CheckpointFile};
 use anyhow::{Context, bail};
 use audit::Audit;
 use blocks::Blocks;
 use common::report::ProducerReport;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::num::NonZero;
@@ -139,9 +139,7 @@ fn is_companion(path: &Path) -> bool {
 
 /// How many partitions a file merges, from the checkpoint beside it: the most that any of its records names.
 fn partitions_of(file: &Path) -> Option<usize> {
-    let mut name = OsString::from(file);
-    name.push(".checkpoint");
-    let bytes = std::fs::read(name).ok()?;
+    let bytes = checkpoint::read(&CheckpointFile::path_of(file)).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let count = |line: &str| {
         let record: serde_json::Value = serde_json::from_str(line.get(line.find('{')?..)?.trim_end()).ok()?;
@@ -303,6 +301,36 @@ mod tests {
             1 => "[a{}\"\u{7}é]{0,10}",
             1 => (100_usize..1500).prop_map(|length| format!(r#"{{"message":"{}"}}"#, "x".repeat(length))),
         ]
+    }
+
+    /// Any file is verified, or said to be of the other format; each of its lines is an event or malformed, and what
+    /// is printed for people can't be forged by it.
+    #[test]
+    fn fuzz_verify() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let path = Path::new("logs.txt");
+            let (mut parallel, mut plain) = (Audit::new(vec![]), Audit::new(vec![]));
+            parallel.next_file(None);
+            plain.next_file(None);
+            // Text is what no event begins with.
+            if audit_file(Blocks::sized(bytes, 64, 600), 1, path, &mut parallel).is_err() {
+                assert!(bytes.len() > 27 && bytes[26] == b'Z');
+                return;
+            }
+            audit_plainly(bytes, 600, path, &mut plain);
+            let summary = parallel.finish();
+            assert_eq!(summary, plain.finish());
+            let lines = bytes.split_inclusive(|&byte| byte == b'\n').count() as u64;
+            assert_eq!(summary.events + summary.malformed, lines);
+            let numbered: u64 = summary.producers.iter().map(|p| p.unique + p.doubled).sum();
+            assert_eq!(numbered + summary.without_identity, summary.events);
+            assert_eq!(summary.levels.iter().sum::<u64>(), summary.events);
+            assert!(
+                !summary.to_string().contains(|c: char| c != '\n' && common::decode::forges(c)),
+                "{summary}"
+            );
+            serde_json::to_vec(&summary).unwrap();
+        });
     }
 
     proptest! {

@@ -18,7 +18,7 @@ const RECONNECT: (&str, &str) = ("reconnect.backoff.max.ms", "1000");
 
 /// Properties that have two names, and the one of them that is used here: under both at once it would be left to
 /// chance which value counts.
-const OTHER_NAMES: [(&str, &str); 8] = [
+const OTHER_NAMES: [(&str, &str); 11] = [
     ("compression.codec", "compression.type"),
     ("max.in.flight.requests.per.connection", "max.in.flight"),
     ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
@@ -27,6 +27,9 @@ const OTHER_NAMES: [(&str, &str); 8] = [
     ("metadata.broker.list", "bootstrap.servers"),
     ("queue.buffering.max.ms", "linger.ms"),
     ("request.required.acks", "acks"),
+    ("sasl.mechanisms", "sasl.mechanism"),
+    ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.id"),
+    ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
 ];
 
 /// How to reach Kafka.
@@ -60,7 +63,9 @@ impl Debug for Properties {
 }
 
 /// Properties that are secret, or say where a secret is in a way that everyone may not see.
-const SECRET: [&str; 6] = [
+const SECRET: [&str; 8] = [
+    "sasl.oauthbearer.assertion.private.key.passphrase",
+    "sasl.oauthbearer.assertion.private.key.pem",
     "sasl.oauthbearer.client.secret",
     "sasl.oauthbearer.config",
     "sasl.password",
@@ -101,10 +106,39 @@ impl KafkaOptions {
         let brokers = Reserved { key: "bootstrap.servers", allowed: &[], reason: "use --brokers" };
         for &Reserved { key, allowed, reason } in reserved.iter().chain([&brokers]) {
             if let Some(value) = self.property(key).filter(|value| !allowed.contains(value)) {
-                return Err(format!("--kafka {key}={value} can't be: {reason}"));
+                let (Shown::Whole(property) | Shown::Key(property)) = self.as_set(key, value);
+                return Err(one_line(&format!("{property} can't be: {reason}")));
             }
         }
-        self.client_config(&[]).create_native_config().map(drop).map_err(|error| refused(&error))
+        self.client_config(&[]).create_native_config().map(drop).map_err(|error| self.refused(&error))
+    }
+
+    /// In one line, what librdkafka has against a configuration made of these.
+    pub fn refused(&self, error: &KafkaError) -> String {
+        one_line(&match error {
+            KafkaError::ClientConfig(_, reason, key, value) => match self.as_set(key, value) {
+                Shown::Whole(property) => format!("{property}: {reason}"),
+                // librdkafka repeats a value that it does not take.
+                Shown::Key(property) if WITHOUT_VALUE.iter().any(|part| reason.contains(part)) => {
+                    format!("{property}: {reason}")
+                }
+                Shown::Key(property) => format!("{property}: librdkafka does not take its value"),
+            },
+            KafkaError::ClientCreation(reason) => {
+                format!("librdkafka refuses this configuration: {reason}")
+            }
+            other => format!("librdkafka refuses this configuration: {other}"),
+        })
+    }
+
+    /// A property as the user set it; without the value where that stands in the file. There it may be secret whatever
+    /// the property is called: `sasl.pasword`.
+    fn as_set(&self, key: &str, value: &str) -> Shown {
+        if self.properties.iter().any(|(k, _)| k == key) && !SECRET.contains(&key) {
+            Shown::Whole(format!("--kafka {key}={value}"))
+        } else {
+            Shown::Key(format!("--kafka-config {key}"))
+        }
     }
 
     /// The user's own value of a librdkafka property, if set.
@@ -130,16 +164,23 @@ pub struct Reserved {
     pub reason: &'static str,
 }
 
-/// In one line, what librdkafka has against a configuration.
-pub fn refused(error: &KafkaError) -> String {
-    match error {
-        KafkaError::ClientConfig(_, reason, key, _) if SECRET.contains(&key.as_str()) => {
-            format!("--kafka-config {key}: {reason}")
-        }
-        KafkaError::ClientConfig(_, reason, key, value) => format!("--kafka {key}={value}: {reason}"),
-        KafkaError::ClientCreation(reason) => format!("librdkafka refuses this configuration: {reason}"),
-        other => format!("librdkafka refuses this configuration: {other}"),
-    }
+/// How much of a property may be shown.
+enum Shown {
+    Whole(String),
+    Key(String),
+}
+
+/// Of librdkafka's complaints, those that do not repeat the value, or only as a number.
+const WITHOUT_VALUE: [&str; 4] = [
+    "No such configuration property",
+    "not supported in this build",
+    "outside allowed range",
+    "Expected bool value",
+];
+
+fn one_line(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.trim_end().chars().map(shown).collect()
 }
 
 /// librdkafka's complaint without the name of its thread and the state of its machine:
@@ -151,7 +192,10 @@ pub fn in_short(complaint: &str) -> &str {
 
 /// As Kafka's own tools read such files: a property a line, `#` begins a comment, blank lines are nothing.
 fn read_properties(path: &str) -> Result<Properties, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    properties_in(&std::fs::read_to_string(path).map_err(|error| error.to_string())?)
+}
+
+fn properties_in(text: &str) -> Result<Properties, String> {
     let lines = (1..).zip(text.lines().map(str::trim));
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     // Not with the line itself: it may be secret.
@@ -218,22 +262,79 @@ mod tests {
             (Some("hunter=2"), Some("all"))
         );
         assert!(!format!("{options:?}").contains("hunter"));
-        let refused = super::refused(&KafkaError::ClientConfig(
+        let refused = options.refused(&KafkaError::ClientConfig(
             rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_INVALID,
-            "no".to_owned(),
+            "Invalid value for configuration property \"sasl.password\": hunter=2".to_owned(),
             "sasl.password".to_owned(),
             "hunter=2".to_owned(),
         ));
-        assert_eq!(refused, "--kafka-config sasl.password: no");
+        assert_eq!(refused, "--kafka-config sasl.password: librdkafka does not take its value");
 
         std::fs::write(&path, "acks=1\nhunter2\n").unwrap();
         assert_eq!(read_properties(path.to_str().unwrap()).unwrap_err(), "line 2 is not KEY=VALUE");
     }
 
+    /// The properties of a file with this text.
+    fn file(text: &str) -> KafkaOptions {
+        KafkaOptions { config_file: Some(properties_in(text).expect("lines of KEY=VALUE")), ..options(&[]) }
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_file_is_said_without_its_values() {
+        let reserved = [Reserved { key: "group.id", allowed: &[], reason: "use --group" }];
+        for (text, said) in [
+            ("sasl.pasword=hunter2", r#"sasl.pasword: No such configuration property: "sasl.pasword""#),
+            ("\u{feff}sasl.password=hunter2", "\u{feff}sasl.password: No such configuration property"),
+            ("security.protocol=hunter2", "security.protocol: librdkafka does not take its value"),
+            ("debug=all,hunter2", "debug: librdkafka does not take its value"),
+            ("group.id=hunter2", "group.id can't be: use --group"),
+            ("linger.ms=-5", "linger.ms: Configuration property"),
+        ] {
+            let refused = file(text).check(&reserved).unwrap_err();
+            assert!(refused.starts_with(&format!("--kafka-config {said}")), "{refused}");
+            assert!(!refused.contains("hunter2") && refused.lines().count() == 1, "{refused}");
+        }
+        let refused = options(&["linger.ms=-5"]).check(&[]).unwrap_err();
+        assert!(refused.starts_with("--kafka linger.ms=-5: ") && !refused.contains('\n'), "{refused:?}");
+    }
+
+    /// Any file is read, or refused in one line; and so is what librdkafka has against it. No value is shown.
+    #[test]
+    fn fuzz_kafka_config() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            let file = match properties_in(&text) {
+                Ok(file) => file,
+                Err(said) => {
+                    let number = said.strip_prefix("line ").and_then(|s| s.strip_suffix(" is not KEY=VALUE"));
+                    let number: usize = number.and_then(|number| number.parse().ok()).expect(&said);
+                    let line = text.lines().nth(number - 1).expect("a line of the file");
+                    assert!(parse_property(line.trim()).is_err());
+                    return;
+                }
+            };
+            let reserved = [Reserved { key: "group.id", allowed: &["a"], reason: "use --group" }];
+            let told =
+                |file: Properties| KafkaOptions { config_file: Some(file), ..options(&[]) }.check(&reserved);
+            let marked = file.0.iter().map(|(key, value)| (key.clone(), format!("{value}hunter2"))).collect();
+            for file in [file, Properties(marked)] {
+                let Err(said) = told(file) else { continue };
+                assert!(!said.chars().any(char::is_control), "{said:?}");
+                assert!(text.contains("hunter2") || !said.contains("hunter2"), "{said}");
+            }
+        });
+    }
+
     #[test]
     fn a_secret_on_the_command_line_is_refused() {
-        let refused = options(&["sasl.password=hunter2"]).check(&[]).unwrap_err();
-        assert!(refused.contains("--kafka-config") && !refused.contains("hunter2"), "{refused}");
+        for secret in [
+            "sasl.password=hunter2",
+            "sasl.oauthbearer.client.credentials.client.secret=hunter2",
+            "sasl.oauthbearer.assertion.private.key.passphrase=hunter2",
+        ] {
+            let refused = options(&[secret]).check(&[]).unwrap_err();
+            assert!(refused.contains("--kafka-config") && !refused.contains("hunter2"), "{refused}");
+        }
     }
 
     #[test]

@@ -181,4 +181,24 @@ mod tests {
     fn flags_are_consistent() {
         Cli::command().debug_assert();
     }
+
+    /// Any text is weights, each with its share, or refused in one line.
+    #[test]
+    fn fuzz_weights() {
+        fn check<T: std::fmt::Debug>(text: &str, parsed: Result<Weights<T>, String>) {
+            match parsed {
+                Ok(weights) => {
+                    let shares = weights.share_out(10_000);
+                    assert_eq!(shares.len(), text.split(',').count());
+                    assert_eq!(shares.iter().map(|(_, share)| share).sum::<u32>(), 10_000, "{shares:?}");
+                }
+                Err(said) => assert!(text.contains('\n') || !said.contains('\n'), "{said:?}"),
+            }
+        }
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            check(&text, parse_levels(&text));
+            check(&text, parse_services(&text));
+        });
+    }
 }

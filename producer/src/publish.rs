@@ -19,7 +19,7 @@ use crate::config::{Config, Impossible, Work};
 use crate::progress::Progress;
 use common::decode::decode;
 use common::shutdown::Shutdown;
-use kafka::options::{in_short, refused};
+use kafka::options::in_short;
 use kafka::produce::{BatchProducer, Deliveries, Event};
 use rdkafka::error::RDKafkaErrorCode;
 use stall::{Notice, Stall};
@@ -93,7 +93,7 @@ impl Publisher {
         let topic = config.kafka.topic.clone();
         let defaults = [DEFAULTS, &[delivery_timeout(&config.work)]].concat();
         let mut producer = BatchProducer::new(&config.kafka.client_config(&defaults), &topic)
-            .map_err(|error| Impossible(refused(&error)))?;
+            .map_err(|error| Impossible(config.kafka.refused(&error)))?;
         let question = topic::Question { brokers: &config.kafka.brokers, topic: &topic, wait: config.wait };
         let Some(partitions) = topic::partitions(&mut producer, question, shutdown)? else {
             return Ok(None);

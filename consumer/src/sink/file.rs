@@ -58,13 +58,20 @@ impl Layout {
 
     /// Whether `path` is one of the files, or stands beside one for its checkpoint or its lock.
     pub fn has(&self, path: &Path) -> bool {
-        let path = path.to_string_lossy();
-        let path = path.strip_suffix(".checkpoint").or(path.strip_suffix(".lock")).unwrap_or(&path);
+        // `./logs.txt` is `logs.txt`.
+        let whole = |path: &Path| {
+            std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
+        };
+        let path = whole(path);
+        let beside = [".checkpoint", ".lock"].into_iter().filter_map(|end| path.strip_suffix(end));
+        let mut of = beside.chain([path.as_str()]);
         match self {
-            Layout::Single(file) => file.as_path() == Path::new(path),
+            Layout::Single(file) => of.any(|path| path == whole(file)),
             Layout::PerPartition(template) => {
-                let (before, after) = template.split_once("{partition}").unwrap_or((template, ""));
-                path.starts_with(before) && path.ends_with(after)
+                let template = whole(Path::new(template));
+                let before = template.split("{partition}").next().unwrap_or_default();
+                let after = template.rsplit("{partition}").next().unwrap_or_default();
+                of.any(|path| path.starts_with(before) && path.ends_with(after))
             }
         }
     }

@@ -119,8 +119,11 @@ impl Producer {
         let mut lost = 0;
         let mut lost_ranges = Vec::new();
         for (first, last) in self.expected() {
-            let missing = (last - first + 1) - self.seen_within(first, last);
-            lost += missing;
+            let missing = match self.seen_within(first, last).checked_sub(1) {
+                Some(others) => last - first - others,
+                None => (last - first).saturating_add(1),
+            };
+            lost = u64::saturating_add(lost, missing);
             if missing > 0 {
                 self.name_missing(first, last, &mut lost_ranges);
             }
@@ -306,6 +309,9 @@ mod tests {
         let p = audit(vec![report("p", Some((0, u64::MAX - 1)), &[])], &[&[0, 1 << 40, u64::MAX]]);
         assert_eq!((p.unique, p.lost), (3, u64::MAX - 2));
         assert_eq!(audit(vec![], &[&[u64::MAX]]).lost, 0);
+        assert_eq!(audit(vec![], &[&[0, u64::MAX]]).lost, u64::MAX - 1);
+        let all = audit(vec![report("p", Some((0, u64::MAX)), &[])], &[&[]]);
+        assert_eq!((all.unique, all.lost), (0, u64::MAX));
     }
 
     #[test]

@@ -130,6 +130,22 @@ fn count_and_duration_end_it_whichever_is_first() {
     assert!(dues(never, &[], 10).is_empty());
 }
 
+/// Any text is a profile or refused in one line; events come due in the order of time, never fewer than none.
+#[test]
+fn fuzz_profile() {
+    bolero::check!().for_each(|bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        let profile: Profile = match text.parse() {
+            Ok(profile) => profile,
+            Err(said) => return assert!(text.contains('\n') || !said.contains('\n'), "{said:?}"),
+        };
+        let by = |micros: u64| profile.events_by(1_000.0, micros as f64);
+        let due = [0, 999, 1_000, SECOND, 59 * SECOND, 60 * SECOND, 61 * SECOND, 86_400 * SECOND].map(by);
+        assert_eq!(due[0], 0.0);
+        assert!(due.is_sorted_by(|a, b| a <= b) && due[7].is_finite(), "{text}: {due:?}");
+    });
+}
+
 #[test]
 fn profiles_are_read_and_refused() {
     let parse = |text: &str| text.parse::<Profile>();

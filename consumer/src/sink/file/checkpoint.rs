@@ -9,16 +9,21 @@
 use super::lock::is_at;
 use crate::counts::{Counts, ServiceNames};
 use common::level::Level;
+use common::units::format_size;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const FIRST_SLOT_BYTES: usize = 16 << 10;
+
+/// Both slots together; a larger file is no checkpoint, or none that could be written every few milliseconds. A thousand
+/// services with the longest names that can be take 800 KB a partition, so it is room for hundreds of such partitions.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// Everything that must be known to go on after a crash.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,6 +140,7 @@ pub struct CheckpointFile {
     path: PathBuf,
     file: File,
     slot_bytes: usize,
+    max_bytes: u64,
     buffer: Vec<u8>,
 }
 
@@ -149,13 +155,13 @@ impl CheckpointFile {
     /// Opens the checkpoint of `data_file` and gives its last whole record, if there is any.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// What the operating system says, or that it is too large.
     pub fn open(data_file: &Path) -> io::Result<(CheckpointFile, Option<Checkpoint>)> {
         let path = Self::path_of(data_file);
         let file = create_durably(&path, Links::Refuse)?;
-        let bytes = std::fs::read(&path)?;
+        let bytes = read(&path)?;
         let (slot_bytes, last) = last_record(&bytes);
-        Ok((CheckpointFile { path, file, slot_bytes, buffer: Vec::new() }, last))
+        Ok((CheckpointFile { path, file, slot_bytes, max_bytes: MAX_BYTES, buffer: Vec::new() }, last))
     }
 
     /// Sees whether it is still at its path. If somebody removed it, it is made again, to be written once more; true
@@ -176,7 +182,8 @@ impl CheckpointFile {
     /// Writes a record and syncs it. The record of the generation before stays intact.
     ///
     /// # Errors
-    /// What the operating system says; the file may then hold this record or the one before.
+    /// What the operating system says; the file may then hold this record or the one before. Or that the record is too
+    /// large; then it holds the one before.
     pub fn write(&mut self, checkpoint: &Checkpoint) -> io::Result<()> {
         self.buffer.clear();
         self.buffer.extend_from_slice(b"00000000 ");
@@ -198,9 +205,12 @@ impl CheckpointFile {
     }
 
     fn move_to_larger_slots(&mut self, generation: u64) -> io::Result<()> {
-        while self.buffer.len() >= self.slot_bytes {
-            self.slot_bytes *= 2;
+        let mut slot_bytes = self.slot_bytes;
+        while self.buffer.len() >= slot_bytes {
+            slot_bytes *= 2;
         }
+        check_size(&self.path, 2 * slot_bytes as u64, self.max_bytes)?;
+        self.slot_bytes = slot_bytes;
         let mut new_path = self.path.clone().into_os_string();
         new_path.push(".new");
         let new_path = PathBuf::from(new_path);
@@ -212,6 +222,26 @@ impl CheckpointFile {
         std::fs::rename(&new_path, &self.path)?;
         sync_folder(&self.path)
     }
+}
+
+/// The bytes of a checkpoint, all of them. What lies there may be anything; so memory must not depend on it.
+///
+/// # Errors
+/// What the operating system says, or that it is too large.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    check_size(path, file.metadata()?.len(), MAX_BYTES)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn check_size(path: &Path, bytes: u64, at_most: u64) -> io::Result<()> {
+    if bytes <= at_most {
+        return Ok(());
+    }
+    let (path, bytes, at_most) = (path.display(), format_size(bytes), format_size(at_most));
+    Err(io::Error::other(format!("{path} with {bytes} is larger than any checkpoint, at most {at_most}")))
 }
 
 /// How large the slots are, and the last whole record.
@@ -373,6 +403,30 @@ mod tests {
         assert_eq!(reread(&data), Some(last));
     }
 
+    #[test]
+    fn what_is_larger_than_any_checkpoint_is_neither_read_nor_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("logs.txt");
+        let path = CheckpointFile::path_of(&data);
+        let (mut file, _) = CheckpointFile::open(&data).unwrap();
+        file.max_bytes = 4 * FIRST_SLOT_BYTES as u64;
+        let last = checkpoint(1, 4);
+        file.write(&last).unwrap();
+        let refused = file.write(&checkpoint(2, 2_000)).unwrap_err().to_string();
+        assert!(refused.ends_with("is larger than any checkpoint, at most 64.0 KiB"), "{refused}");
+        // The writer goes on with what fits.
+        assert_eq!(CheckpointFile::open(&data).unwrap().1, Some(last.clone()));
+        file.write(&Checkpoint { generation: 2, ..last }).unwrap();
+        assert_eq!(CheckpointFile::open(&data).unwrap().1.unwrap().generation, 2);
+        // Blank, and so no bytes on the disk.
+        file.file.set_len(MAX_BYTES + 1).unwrap();
+        let refused = CheckpointFile::open(&data).unwrap_err().to_string();
+        assert!(
+            refused.starts_with(path.to_str().unwrap()) && refused.contains("with 1.0 GiB is larger"),
+            "{refused}"
+        );
+    }
+
     /// A crash may leave any prefix of the newest slot's write: at every byte, either the new record is there
     /// whole or the one before is.
     #[test]
@@ -406,11 +460,13 @@ mod tests {
         }
     }
 
-    /// Any bytes are a record or none.
+    /// Any bytes are a record or none, also under a checksum that is right.
     #[test]
     fn fuzz_checkpoint_bytes() {
         bolero::check!().for_each(|bytes: &[u8]| {
-            if let Some(found) = newest(bytes, FIRST_SLOT_BYTES) {
+            let crc = format!("{:08x} ", crc32fast::hash(bytes.trim_ascii_end()));
+            for bytes in [bytes, &[crc.as_bytes(), bytes].concat()] {
+                let Some(found) = newest(bytes, FIRST_SLOT_BYTES) else { continue };
                 assert_eq!(
                     serde_json::from_slice::<Checkpoint>(&serde_json::to_vec(&found).unwrap()).unwrap(),
                     found

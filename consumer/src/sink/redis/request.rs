@@ -338,22 +338,22 @@ mod tests {
         Keys { prefix: "logs".into(), topic: "logs".into(), recent: 3, minutes: 60 }
     }
 
-    /// Reads RESP back into words.
-    fn parse(mut bytes: &[u8]) -> Vec<Vec<String>> {
-        fn line<'a>(bytes: &mut &'a [u8]) -> &'a str {
+    /// Reads RESP back into commands.
+    fn parse(mut bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
+        fn number(bytes: &mut &[u8], kind: &str) -> usize {
             let end = bytes.windows(2).position(|w| w == b"\r\n").unwrap();
             let (line, rest) = bytes.split_at(end);
             *bytes = &rest[2..];
-            std::str::from_utf8(line).unwrap()
+            std::str::from_utf8(line).unwrap().strip_prefix(kind).unwrap().parse().unwrap()
         }
         let mut commands = Vec::new();
         while !bytes.is_empty() {
-            let parts: usize = line(&mut bytes).strip_prefix('*').unwrap().parse().unwrap();
             let mut words = Vec::new();
-            for _ in 0..parts {
-                let len: usize = line(&mut bytes).strip_prefix('$').unwrap().parse().unwrap();
-                words.push(String::from_utf8(bytes[..len].to_vec()).unwrap());
-                bytes = &bytes[len + 2..];
+            for _ in 0..number(&mut bytes, "*") {
+                let length = number(&mut bytes, "$");
+                let (word, rest) = bytes.split_at(length);
+                words.push(word.to_vec());
+                bytes = rest.strip_prefix(b"\r\n").unwrap();
             }
             commands.push(words);
         }
@@ -392,7 +392,8 @@ mod tests {
             let (bytes, count) = request.pack(&keys(), &names, &marks, b"");
             let commands = parse(bytes);
             assert_eq!(commands.len(), count);
-            let text: Vec<String> = commands.iter().map(|words| words.join(" ")).collect();
+            let text: Vec<String> =
+                commands.iter().map(|words| String::from_utf8(words.join(&b' ')).unwrap()).collect();
             assert_eq!(
                 text,
                 [
@@ -414,5 +415,76 @@ mod tests {
             );
             assert_eq!(request.dues, [1, 2]);
         }
+    }
+
+    /// Whatever events, services, topics and marks say, Redis reads the commands that are meant and no others.
+    #[test]
+    fn fuzz_request() {
+        type Events = Vec<(Vec<u8>, u8, Option<String>, Option<i64>)>;
+        bolero::check!().with_type::<(String, String, String, Events)>().for_each(
+            |(prefix, topic, mark, events)| {
+                // As long as a prefix may be.
+                let prefix: String = prefix.chars().take(16).collect();
+                let keys = Keys { prefix: prefix.clone(), topic: topic.clone(), recent: 3, minutes: 60 };
+                let (names, now) = (ServiceNames::default(), 29_393_712_i64);
+                let mut request = Request::default();
+                request.begin(now as u64 * 60_000_000);
+                let mut lists: BTreeMap<String, Vec<&[u8]>> = BTreeMap::new();
+                let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
+                for (payload, level, service, minutes) in events {
+                    let level = Level::ALL[usize::from(*level) % Level::ALL.len()];
+                    // Most of them near the clock.
+                    let at = minutes.map(|m| if m % 4 == 0 { m } else { (now + m % 80) * 60_000_000 });
+                    request.push(
+                        payload,
+                        level,
+                        service.as_deref().map(|name| names.id(name)),
+                        at,
+                        None,
+                        &keys,
+                    );
+                    lists.entry(format!("{prefix}:recent")).or_default().push(payload);
+                    if LISTED.contains(&level) {
+                        lists.entry(format!("{prefix}:recent:{level}")).or_default().push(payload);
+                    }
+                    let minute = at.map_or(now, |at| at.div_euclid(60_000_000));
+                    let minute =
+                        keys.minute(if (now - 60..=now + 60).contains(&minute) { minute } else { now });
+                    let service =
+                        service.as_deref().map(|name| if name.len() > 128 { "(other)" } else { name });
+                    let of_service = service.map(|name| (format!("{prefix}:services"), name.to_owned()));
+                    let of_minute = service.map(|name| (minute.clone(), format!("service:{name}")));
+                    let of_level = [format!("{prefix}:levels"), minute].map(|key| (key, level.to_string()));
+                    for counted in of_level.into_iter().chain(of_service).chain(of_minute) {
+                        *counts.entry(counted).or_default() += 1;
+                    }
+                }
+                request.moved(7, 5, 9);
+                let marks = BTreeMap::from([(7, mark.clone())]);
+                let (bytes, count) = request.pack(&keys, &names, &marks, b"*1\r\n$4\r\nPING\r\n");
+                let commands = parse(bytes);
+                assert_eq!(commands.len(), count + 1);
+                let word = |text: &str| text.as_bytes().to_vec();
+                assert_eq!(commands[0], [word("MULTI")]);
+                let position =
+                    [word("SET"), word(&format!("{prefix}:position:{topic}:7")), word(&format!("9 {mark}"))];
+                assert_eq!(commands[count - 2..], [&position[..], &[word("EXEC")], &[word("PING")]]);
+                for words in &commands[1..count - 2] {
+                    let key = String::from_utf8(words[1].clone()).unwrap();
+                    match &words[0][..] {
+                        b"LPUSH" => assert_eq!(lists.remove(&key).unwrap(), words[2..]),
+                        b"HINCRBY" => {
+                            let field = String::from_utf8(words[2].clone()).unwrap();
+                            let counted = counts.remove(&(key, field)).unwrap();
+                            assert_eq!(words[3..], [word(&counted.to_string())]);
+                        }
+                        b"LTRIM" => assert_eq!(words[2..], [word("0"), word("2")]),
+                        b"EXPIRE" => assert!(key.starts_with(&format!("{prefix}:minute:"))),
+                        other => panic!("{}", String::from_utf8_lossy(other)),
+                    }
+                }
+                assert!(lists.is_empty() && counts.is_empty(), "{lists:?} {counts:?}");
+            },
+        );
     }
 }
