@@ -249,7 +249,7 @@ impl ProducerContext for Failures {
 
 /// Deadlines of a request to the controller.
 fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(EXCHANGE)).operation_timeout(Some(EXCHANGE))
+    AdminOptions::new().request_timeout(Some(OPERATION)).operation_timeout(Some(OPERATION))
 }
 
 /// Waits for an answer without a runtime of the caller's.
