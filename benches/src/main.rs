@@ -11,7 +11,6 @@ mod run;
 mod sinks;
 mod study;
 mod suite;
-mod usage;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};

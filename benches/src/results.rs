@@ -2,6 +2,7 @@
 
 use common::report::Percentiles;
 use figures::machine::Machine;
+pub use harness::usage::Held;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -283,19 +284,6 @@ pub struct Standing {
     pub unread: u64,
     /// What each process holds that is there.
     pub held: BTreeMap<String, Held>,
-}
-
-/// What a process holds at a moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Held {
-    /// Resident memory, bytes.
-    pub memory: u64,
-    /// Open descriptors.
-    pub descriptors: u64,
-    /// Its threads.
-    pub threads: u64,
-    /// User and system time so far, s.
-    pub cpu_seconds: f64,
 }
 
 /// A study of what a change of settings does to the latency, as it stands in `study-tuning.json`.

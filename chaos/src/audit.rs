@@ -2,11 +2,10 @@
 //!
 //! It shares no code with the programs under test: serde_json, and a map.
 
-use crate::evidence::{Evidence, Kept, Report};
+use crate::evidence::{Evidence, History, Kept, Report};
 use anyhow::{Context, Result};
-use harness::Record;
 use serde::Deserialize;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The lists in Redis hold so many.
 const MOST_RECENT: u64 = 100_000;
@@ -18,6 +17,8 @@ pub struct Account {
     pub events: u64,
     /// Events that a producer was told are there, of those that ended in order.
     pub acknowledged: u64,
+    /// By group, what Kafka had deleted before it was read.
+    pub skipped: Vec<(String, u64)>,
     /// What is lost, doubled, out of order or counted wrongly, in words.
     pub wrong: Vec<String>,
 }
@@ -26,57 +27,100 @@ pub struct Account {
 struct Event<'a> {
     producer: &'a str,
     seq: u64,
+    timestamp: &'a str,
     level: &'a str,
     service: &'a str,
 }
 
-/// Where an event is in the topic, and what it says.
-struct Place {
-    partition: i32,
-    /// How many events of its partition are before it.
-    index: usize,
+/// An event of the topic, each partition's in their order, from one topic of the name to the next.
+struct Held {
     payload: Vec<u8>,
+    /// Kafka has deleted it since, perhaps before it was read.
+    deleted: bool,
 }
 
-/// The topic, by producer and sequence number.
+/// All topics of the name, one behind the other.
 #[derive(Default)]
 struct Topic {
-    places: HashMap<(String, u64), Place>,
-    lengths: BTreeMap<i32, usize>,
+    partitions: BTreeMap<i32, Vec<Held>>,
+    /// Partition and place in it, by producer and sequence number.
+    places: HashMap<(String, u64), (i32, usize)>,
+    /// Behind the last event of each partition of the present topic.
+    ends: BTreeMap<i32, i64>,
+    /// Events that Kafka still has.
+    left: u64,
+}
+
+impl Topic {
+    /// Where the very same event is in the topic.
+    fn find(&self, payload: &[u8]) -> Option<(i32, usize)> {
+        let event: Event<'_> = serde_json::from_slice(payload).ok()?;
+        let &(partition, index) = self.places.get(&(event.producer.to_owned(), event.seq))?;
+        (self.partitions[&partition][index].payload == payload).then_some((partition, index))
+    }
+}
+
+/// What Redis ought to have counted.
+#[derive(Default)]
+struct Counted {
     levels: BTreeMap<String, u64>,
     services: BTreeMap<String, u64>,
+    minutes: BTreeMap<String, BTreeMap<String, u64>>,
 }
+
+impl Counted {
+    fn add(&mut self, event: &Event<'_>) {
+        *self.levels.entry(event.level.to_owned()).or_default() += 1;
+        *self.services.entry(event.service.to_owned()).or_default() += 1;
+        // `2026-11-22T07:12` of RFC 3339 in UTC.
+        let minute = event.timestamp.get(..16).unwrap_or(event.timestamp);
+        let minute = self.minutes.entry(minute.to_owned()).or_default();
+        *minute.entry(event.level.to_owned()).or_default() += 1;
+        *minute.entry(format!("service:{}", event.service)).or_default() += 1;
+    }
+}
+
+/// By partition which of its events are not in the files since Kafka had deleted them before they were read.
+type Gone = BTreeMap<i32, Vec<usize>>;
 
 impl Account {
     /// Draws it up.
     ///
     /// # Errors
     /// When something in the topic is no event of a producer.
-    pub fn of(evidence: Evidence) -> Result<Account> {
+    pub fn of(evidence: &Evidence) -> Result<Account> {
         let mut account = Account::default();
-        let topic = account.topic(evidence.records)?;
+        let topic = account.topic(&evidence.history)?;
         evidence.reports.iter().for_each(|report| account.report(report, &topic));
         for kept in &evidence.kept {
-            account.files(kept, &topic);
-            account.redis(kept, &topic);
+            let gone = account.files(kept, &topic);
+            account.counters(kept, &topic, &gone, evidence.history.redis_was_emptied)?;
+            account.newest(kept, &topic, &gone, evidence.history.redis_was_emptied);
         }
         Ok(account)
     }
 
-    fn topic(&mut self, records: Vec<Record>) -> Result<Topic> {
+    fn topic(&mut self, history: &History) -> Result<Topic> {
         let mut topic = Topic::default();
-        for record in records {
-            let payload = record.payload.context("a message without a payload")?;
-            let event: Event<'_> = serde_json::from_slice(&payload).context("not an event of a producer")?;
-            *topic.levels.entry(event.level.to_owned()).or_default() += 1;
-            *topic.services.entry(event.service.to_owned()).or_default() += 1;
-            let identity = (event.producer.to_owned(), event.seq);
-            let index = topic.lengths.entry(record.partition).or_default();
-            let place = Place { partition: record.partition, index: *index, payload };
-            *index += 1;
-            self.events += 1;
-            if topic.places.insert(identity.clone(), place).is_some() {
-                self.wrong.push(format!("{} {} is in the topic twice", identity.0, identity.1));
+        for generation in history.generations() {
+            topic.ends.clear();
+            topic.left = 0;
+            for (&(partition, offset), record) in &generation.records {
+                let payload = record.payload.clone().context("a message without a payload")?;
+                let event: Event<'_> =
+                    serde_json::from_slice(&payload).context("not an event of a producer")?;
+                let identity = (event.producer.to_owned(), event.seq);
+                let below = usize::try_from(partition).ok().and_then(|n| generation.deleted.get(n)).copied();
+                let deleted = below.is_some_and(|below| offset < below);
+                let held = topic.partitions.entry(partition).or_default();
+                let place = (partition, held.len());
+                held.push(Held { payload, deleted });
+                topic.ends.insert(partition, offset + 1);
+                topic.left += u64::from(!deleted);
+                self.events += 1;
+                if topic.places.insert(identity.clone(), place).is_some() {
+                    self.wrong.push(format!("{} {} is in the topic twice", identity.0, identity.1));
+                }
             }
         }
         Ok(topic)
@@ -96,61 +140,128 @@ impl Account {
         }
     }
 
-    /// Each partition's events are in the files once, in order and byte for byte.
-    fn files(&mut self, kept: &Kept, topic: &Topic) {
+    /// Each partition's events are in the files once, in order and byte for byte; but for those that Kafka deleted
+    /// before they were read, and of these there are as many as the consumers said.
+    fn files(&mut self, kept: &Kept, topic: &Topic) -> Gone {
         let mut next: BTreeMap<i32, usize> = BTreeMap::new();
-        let (mut doubled, mut skipped, mut strange) = (0_u64, 0_u64, 0_u64);
+        let mut gone = Gone::new();
+        let (mut doubled, mut lost, mut strange) = (0_u64, 0_u64, 0_u64);
+        let mut skip = |partition: i32, from: usize, to: usize| {
+            for (index, held) in topic.partitions[&partition].iter().enumerate().take(to).skip(from) {
+                if held.deleted {
+                    gone.entry(partition).or_default().push(index);
+                } else {
+                    lost += 1;
+                }
+            }
+        };
         for line in kept.files.iter().flat_map(|file| file.split_inclusive(|&byte| byte == b'\n')) {
             let line = line.strip_suffix(b"\n").unwrap_or(b"a line without an end");
-            let event = serde_json::from_slice::<Event<'_>>(line).ok();
-            let place = event.and_then(|event| topic.places.get(&(event.producer.to_owned(), event.seq)));
-            let Some(place) = place.filter(|place| place.payload == line) else {
+            let Some((partition, index)) = topic.find(line) else {
                 strange += 1;
                 continue;
             };
-            let next = next.entry(place.partition).or_default();
-            if place.index < *next {
+            let next = next.entry(partition).or_default();
+            if index < *next {
                 doubled += 1;
             } else {
-                skipped += (place.index - *next) as u64;
-                *next = place.index + 1;
+                skip(partition, *next, index);
+                *next = index + 1;
             }
         }
-        let missing: usize =
-            topic.lengths.iter().map(|(partition, length)| length - next.get(partition).unwrap_or(&0)).sum();
-        for (number, what) in [
-            (doubled, "doubled or out of order"),
-            (skipped + missing as u64, "lost"),
-            (strange, "lines that no producer wrote"),
-        ] {
+        for (&partition, held) in &topic.partitions {
+            skip(partition, next.get(&partition).copied().unwrap_or(0), held.len());
+        }
+        for (number, what) in
+            [(doubled, "doubled or out of order"), (lost, "lost"), (strange, "lines that no producer wrote")]
+        {
             if number > 0 {
                 self.wrong.push(format!("files of {}: {number} {what}", kept.name));
             }
         }
+        let missing: usize = gone.values().map(Vec::len).sum();
+        if missing as u64 != kept.skipped {
+            let (name, said) = (&kept.name, kept.skipped);
+            self.wrong
+                .push(format!("files of {name}: Kafka deleted {missing} unread, of which {said} were said"));
+        }
+        self.skipped.push((kept.name.clone(), missing as u64));
+        gone
     }
 
-    /// Counters, positions and the list of the newest.
-    fn redis(&mut self, kept: &Kept, topic: &Topic) {
+    /// Counters and positions.
+    fn counters(&mut self, kept: &Kept, topic: &Topic, gone: &Gone, emptied: bool) -> Result<()> {
+        let mut expected = Counted::default();
+        for (partition, held) in &topic.partitions {
+            let mut gone = gone.get(partition).into_iter().flatten().peekable();
+            for (index, held) in held.iter().enumerate() {
+                if gone.next_if_eq(&&index).is_none() {
+                    expected.add(&serde_json::from_slice(&held.payload)?);
+                }
+            }
+        }
         let name = &kept.name;
         for (key, counted, expected) in
-            [("levels", &kept.levels, &topic.levels), ("services", &kept.services, &topic.services)]
+            [("levels", &kept.levels, &expected.levels), ("services", &kept.services, &expected.services)]
         {
             if counted != expected {
                 self.wrong.push(format!("{name}:{key} in Redis is {counted:?}, not {expected:?}"));
             }
         }
-        for (partition, &length) in &topic.lengths {
-            let next = kept.positions.get(partition).copied().unwrap_or(0);
-            if usize::try_from(next) != Ok(length) {
-                self.wrong.push(format!("position of {name} {partition} in Redis is {next}, not {length}"));
+        // Those of minutes stand in Redis alone: emptied, it has the later ones only.
+        let count = |minutes: &BTreeMap<String, BTreeMap<String, u64>>, minute: &str, field: &str| {
+            minutes.get(minute).and_then(|fields| fields.get(field)).copied().unwrap_or(0)
+        };
+        let all = [&kept.minutes, &expected.minutes].into_iter().flatten();
+        let all: BTreeSet<(&String, &String)> =
+            all.flat_map(|(minute, fields)| fields.keys().map(move |field| (minute, field))).collect();
+        for (minute, field) in all {
+            let (counted, expected) =
+                (count(&kept.minutes, minute, field), count(&expected.minutes, minute, field));
+            if counted > expected || (counted < expected && !emptied) {
+                self.wrong
+                    .push(format!("{name}:minute:{minute} {field} in Redis is {counted}, not {expected}"));
             }
         }
-        let distinct = kept.newest.iter().collect::<HashSet<_>>().len();
-        let expected = self.events.min(MOST_RECENT);
-        if distinct != kept.newest.len() || distinct as u64 != expected {
+        for (partition, &end) in &topic.ends {
+            let next = kept.positions.get(partition).copied().unwrap_or(0);
+            if next != end {
+                self.wrong.push(format!("position of {name} {partition} in Redis is {next}, not {end}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The list holds each partition's newest, in their order; as many as it may, or as Kafka had left when Redis was
+    /// emptied.
+    fn newest(&mut self, kept: &Kept, topic: &Topic, gone: &Gone, emptied: bool) {
+        let mut ends: BTreeMap<i32, usize> =
+            topic.partitions.iter().map(|(&p, held)| (p, held.len())).collect();
+        let mut strange = 0;
+        for payload in &kept.newest {
+            let Some((partition, index)) = topic.find(payload.as_bytes()) else {
+                strange += 1;
+                continue;
+            };
+            let end = ends.entry(partition).or_default();
+            let gone = gone.get(&partition);
+            while *end > 0 && gone.is_some_and(|gone| gone.binary_search(&(*end - 1)).is_ok()) {
+                *end -= 1;
+            }
+            if index + 1 == *end {
+                *end = index;
+            } else {
+                strange += 1;
+            }
+        }
+        let gone: usize = gone.values().map(Vec::len).sum();
+        let most = (self.events - gone as u64).min(MOST_RECENT);
+        let least = if emptied { most.min(topic.left) } else { most };
+        let found = kept.newest.len();
+        if strange > 0 || !(least..=most).contains(&(found as u64)) {
             self.wrong.push(format!(
-                "{name}:recent in Redis has {} events, {distinct} of them distinct, not {expected}",
-                kept.newest.len()
+                "{}:recent in Redis has {found} events, {strange} of them strange, doubled or out of order, not {most}",
+                kept.name
             ));
         }
     }
@@ -159,28 +270,37 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use harness::Record;
 
     fn payload(seq: u64) -> String {
-        format!(r#"{{"producer":"p","seq":{seq},"level":"INFO","service":"auth","message":"m"}}"#)
+        format!(
+            r#"{{"timestamp":"2026-11-26T12:0{seq}:00Z","level":"INFO","service":"auth","producer":"p","seq":{seq}}}"#
+        )
+    }
+
+    fn record(partition: i32, offset: i64, seq: u64) -> Record {
+        Record { partition, offset, payload: Some(payload(seq).into_bytes()), ..Record::default() }
+    }
+
+    fn lines(seqs: &[u64]) -> Vec<u8> {
+        seqs.iter().map(|&seq| payload(seq) + "\n").collect::<String>().into_bytes()
     }
 
     /// Six events in two partitions, and all where it ought to be.
     fn good() -> Evidence {
-        let record = |seq: u64| Record {
-            partition: i32::from(seq > 4),
-            key: None,
-            payload: Some(payload(seq).into_bytes()),
-            ..Record::default()
-        };
-        let lines =
-            |seqs: &[u64]| seqs.iter().map(|&seq| payload(seq) + "\n").collect::<String>().into_bytes();
+        let mut history = History::default();
+        history.add((1..=4).map(|seq| record(0, seq as i64 - 1, seq)).collect()).unwrap();
+        history.add(vec![record(1, 0, 5), record(1, 1, 6)]).unwrap();
+        let of_minute = BTreeMap::from([("INFO".to_owned(), 1), ("service:auth".to_owned(), 1)]);
         let kept = Kept {
             name: "single".to_owned(),
             files: vec![lines(&[1, 5, 2]), lines(&[3, 6, 4])],
             levels: BTreeMap::from([("INFO".to_owned(), 6)]),
             services: BTreeMap::from([("auth".to_owned(), 6)]),
+            minutes: (1..=6).map(|seq| (format!("2026-11-26T12:0{seq}"), of_minute.clone())).collect(),
             positions: BTreeMap::from([(0, 4), (1, 2)]),
-            newest: (1..=6).map(payload).collect(),
+            newest: [6, 4, 3, 2, 5, 1].map(payload).to_vec(),
+            skipped: 0,
         };
         let report = Report {
             producer: "p".to_owned(),
@@ -189,13 +309,13 @@ mod tests {
             last_acknowledged_seq: Some(6),
             unacknowledged: Vec::new(),
         };
-        Evidence { records: (1..=6).map(record).collect(), reports: vec![report], kept: vec![kept] }
+        Evidence { history, reports: vec![report], kept: vec![kept] }
     }
 
     fn wrong(spoil: impl FnOnce(&mut Evidence)) -> Vec<String> {
         let mut evidence = good();
         spoil(&mut evidence);
-        Account::of(evidence).unwrap().wrong
+        Account::of(&evidence).unwrap().wrong
     }
 
     /// Replaces a line of the first file.
@@ -204,14 +324,25 @@ mod tests {
         *file = String::from_utf8(file.clone()).unwrap().replace(&(payload(seq) + "\n"), by).into_bytes();
     }
 
-    #[test]
-    fn what_is_right_is_not_complained_of() {
-        let account = Account::of(good()).unwrap();
-        assert_eq!((account.events, account.acknowledged, account.wrong.len()), (6, 6, 0));
+    /// Takes events out of Redis, too, which is what it looks like if they were never read.
+    fn unread(evidence: &mut Evidence, seqs: &[u64]) {
+        for &seq in seqs {
+            line(evidence, seq, "");
+            let kept = &mut evidence.kept[0];
+            kept.newest.retain(|event| *event != payload(seq));
+            kept.minutes.remove(&format!("2026-11-26T12:0{seq}"));
+            kept.levels.values_mut().chain(kept.services.values_mut()).for_each(|count| *count -= 1);
+        }
     }
 
     #[test]
-    fn whatever_is_wrong_is_found() {
+    fn what_is_right_is_not_complained_of() {
+        let account = Account::of(&good()).unwrap();
+        assert_eq!((account.events, account.acknowledged, account.wrong), (6, 6, vec![]));
+    }
+
+    #[test]
+    fn whatever_is_wrong_in_the_files_is_found() {
         let twice = payload(2) + "\n" + &payload(2) + "\n";
         assert_eq!(wrong(|e| line(e, 2, "")), ["files of single: 1 lost"]);
         assert_eq!(wrong(|e| line(e, 2, &twice)), ["files of single: 1 doubled or out of order"]);
@@ -219,15 +350,21 @@ mod tests {
             wrong(|e| e.kept[0].files.swap(0, 1)),
             ["files of single: 3 doubled or out of order", "files of single: 3 lost"]
         );
-        let changed = payload(2).replace("\"m\"", "\"n\"") + "\n";
+        let changed = payload(2).replace("auth", "auto") + "\n";
         assert_eq!(
             wrong(|e| line(e, 2, &changed)),
             ["files of single: 1 lost", "files of single: 1 lines that no producer wrote"]
         );
+        let cut = |e: &mut Evidence| assert!(e.kept[0].files[1].pop().is_some());
         assert_eq!(
-            wrong(|e| e.kept[0].files[1].truncate(212)),
+            wrong(cut),
             ["files of single: 1 lost", "files of single: 1 lines that no producer wrote"]
         );
+        assert_eq!(wrong(|e| e.kept[0].files[1].clear()), ["files of single: 3 lost"]);
+    }
+
+    #[test]
+    fn whatever_is_wrong_in_redis_is_found() {
         let off_by_one = |counts: &mut BTreeMap<String, u64>| counts.values_mut().for_each(|n| *n += 1);
         assert_eq!(
             wrong(|e| off_by_one(&mut e.kept[0].levels)),
@@ -238,18 +375,82 @@ mod tests {
             [r#"single:services in Redis is {"auth": 7}, not {"auth": 6}"#]
         );
         assert_eq!(
+            wrong(|e| off_by_one(e.kept[0].minutes.get_mut("2026-11-26T12:03").unwrap())),
+            [
+                "single:minute:2026-11-26T12:03 INFO in Redis is 2, not 1",
+                "single:minute:2026-11-26T12:03 service:auth in Redis is 2, not 1"
+            ]
+        );
+        let lost = |e: &mut Evidence| drop(e.kept[0].minutes.remove("2026-11-26T12:03"));
+        assert_eq!(wrong(lost).len(), 2);
+        // Emptied, it has no more of what was before.
+        let emptied = |e: &mut Evidence| {
+            e.history.redis_was_emptied = true;
+            lost(e);
+        };
+        assert_eq!(wrong(emptied), [""; 0]);
+        assert_eq!(
             wrong(|e| e.kept[0].positions = BTreeMap::from([(0, 4), (1, 1)])),
             ["position of single 1 in Redis is 1, not 2"]
         );
-        assert_eq!(
-            wrong(|e| e.kept[0].newest[0] = payload(2)),
-            ["single:recent in Redis has 6 events, 5 of them distinct, not 6"]
-        );
+        let newest = |by: [u64; 6]| wrong(move |e| e.kept[0].newest = by.map(payload).to_vec());
+        let complaint = |found: usize, strange: usize| {
+            vec![format!(
+                "single:recent in Redis has {found} events, {strange} of them strange, doubled or out of order, not 6"
+            )]
+        };
+        assert_eq!(newest([6, 4, 3, 2, 5, 5]), complaint(6, 1));
+        assert_eq!(newest([6, 3, 4, 2, 5, 1]), complaint(6, 3));
+        assert_eq!(newest([6, 4, 3, 2, 5, 7]), complaint(6, 1));
+        assert_eq!(wrong(|e| drop(e.kept[0].newest.pop())), complaint(5, 0));
+    }
+
+    #[test]
+    fn a_producer_is_believed_only_what_is_in_the_topic() {
         assert_eq!(
             wrong(|e| e.reports[0].last_acknowledged_seq = Some(7)),
             ["1 of p were acknowledged and are not in the topic"]
         );
-        let again = |e: &mut Evidence| e.records[5].payload = Some(payload(1).into_bytes());
+        let again = |e: &mut Evidence| drop(e.history.add(vec![record(1, 2, 1)]));
         assert!(wrong(again).contains(&"p 1 is in the topic twice".to_owned()));
+    }
+
+    #[test]
+    fn what_kafka_deleted_unread_must_be_said_and_nothing_else_may_be_missing() {
+        let said = |deleted: Vec<i64>, skipped: u64| {
+            wrong(move |e| {
+                e.history.deleted(deleted);
+                e.kept[0].skipped = skipped;
+                unread(e, &[1, 2]);
+            })
+        };
+        assert_eq!(said(vec![2, 0], 2), [""; 0]);
+        assert_eq!(said(vec![2, 0], 0), ["files of single: Kafka deleted 2 unread, of which 0 were said"]);
+        assert_eq!(said(vec![1, 0], 1)[0], "files of single: 1 lost");
+        // Deleted and read before: it has to be there like any other.
+        assert_eq!(wrong(|e| e.history.deleted(vec![4, 2])), [""; 0]);
+    }
+
+    #[test]
+    fn topics_of_one_name_are_one_behind_the_other() {
+        let anew = |e: &mut Evidence| {
+            e.history.end_generation();
+            e.history.add(vec![record(0, 0, 7), record(1, 0, 8)]).unwrap();
+            e.kept[0].files.push(lines(&[7, 8]));
+            e.kept[0].levels.values_mut().for_each(|count| *count += 2);
+            e.kept[0].services.values_mut().for_each(|count| *count += 2);
+            for seq in [7, 8] {
+                let of_minute = e.kept[0].minutes["2026-11-26T12:01"].clone();
+                e.kept[0].minutes.insert(format!("2026-11-26T12:0{seq}"), of_minute);
+                e.kept[0].newest.insert(0, payload(seq));
+            }
+            e.kept[0].positions = BTreeMap::from([(0, 1), (1, 1)]);
+        };
+        assert_eq!(wrong(anew), [""; 0]);
+        let mixed = |e: &mut Evidence| {
+            anew(e);
+            e.kept[0].files.swap(1, 2);
+        };
+        assert_eq!(wrong(mixed), ["files of single: 3 doubled or out of order", "files of single: 3 lost"]);
     }
 }

@@ -28,8 +28,12 @@ pub enum Fault {
     WriteLimited,
     /// The disk hangs: a sync takes seconds
     DiskHangs,
+    /// The power fails: all consumers of a group are gone, and so is what they had written and not synced
+    PowerLost,
     /// Somebody moves a file away under the writer
     FileMoved,
+    /// The clock of the consumers jumps by an hour, ahead or back, and later to where it was
+    ClockJumps,
     /// The producer is killed; another one goes on
     ProducerKilled,
     /// A broker is killed and started again
@@ -44,6 +48,10 @@ pub enum Fault {
     ZookeeperKilled,
     /// The topic is given more partitions
     PartitionsAdded,
+    /// The topic is deleted and made anew, once everything was read
+    TopicAnew,
+    /// Kafka deletes what a frozen consumer has not read yet, as retention does: it says how much
+    RecordsDeleted,
     /// Redis' master is killed, a replica takes over, the old one comes back as a replica
     RedisKilled,
     /// Redis' master hangs, a replica takes over, the old one wakes up
@@ -85,18 +93,38 @@ impl Fault {
             | Fault::FileMoved
             | Fault::PartitionsAdded
             | Fault::ProducerKilled
+            | Fault::TopicAnew
             | Fault::NetworkReset => (0.0, 0.0),
-            Fault::SyncFails | Fault::DiskFull | Fault::WriteLimited | Fault::BrokerRestarted => (0.5, 3.0),
-            Fault::DiskHangs | Fault::NetworkSlow | Fault::RedisFull | Fault::RedisReadOnly => (3.0, 8.0),
-            // Longer than a session of 3 s.
-            Fault::ConsumerFrozen | Fault::ConsumerJoins => (5.0, 8.0),
+            Fault::SyncFails
+            | Fault::DiskFull
+            | Fault::WriteLimited
+            | Fault::PowerLost
+            | Fault::BrokerRestarted
+            | Fault::RecordsDeleted => (0.5, 1.5),
+            Fault::DiskHangs
+            | Fault::ClockJumps
+            | Fault::NetworkSlow
+            | Fault::RedisFull
+            | Fault::RedisReadOnly => (2.0, 6.0),
+            // Longer than a session.
+            Fault::ConsumerFrozen | Fault::ConsumerJoins => (4.0, 6.0),
             Fault::BrokerKilled | Fault::ControllerKilled | Fault::ZookeeperKilled | Fault::BrokersKilled => {
-                (2.0, 8.0)
+                (1.0, 5.0)
             }
             // Longer than Sentinels wait.
-            Fault::RedisKilled | Fault::RedisFrozen | Fault::RedisEmptied => (4.0, 8.0),
-            Fault::NetworkSilent | Fault::NetworkDown => (2.0, 12.0),
+            Fault::RedisKilled | Fault::RedisFrozen | Fault::RedisEmptied => (2.0, 6.0),
+            Fault::NetworkSilent | Fault::NetworkDown => (2.0, 8.0),
         }
+    }
+
+    /// Whether a consumer may end with an error; in all others it has to go on by itself.
+    pub fn may_end_a_consumer(self) -> bool {
+        matches!(self, Fault::SyncFails | Fault::DiskFull | Fault::WriteLimited)
+    }
+
+    /// Whether the producer ends in order first, and everything is read.
+    pub fn wants_quiet(self) -> bool {
+        self == Fault::TopicAnew
     }
 }
 
@@ -137,7 +165,7 @@ pub fn schedule(seed: u64, rounds: usize, faults: &[Fault]) -> Vec<Round> {
         let (least, most) = fault.holds();
         schedule.push(Round {
             fault,
-            after: Duration::from_secs_f64(random.random_range(1.0..3.0)),
+            after: Duration::from_secs_f64(random.random_range(0.5..2.0)),
             holds: Duration::from_secs_f64(least + (most - least) * random.random::<f64>()),
             which: random.random_range(0..60),
         });

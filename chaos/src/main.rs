@@ -2,6 +2,7 @@
 
 mod arena;
 mod audit;
+mod clock;
 mod evidence;
 mod fault;
 mod pipeline;

@@ -1,5 +1,6 @@
 //! Consumers that share a file or files, kept running as a container engine would.
 
+use crate::clock::Clock;
 use anyhow::{Context, Result, ensure};
 use harness::ports::free_port;
 use harness::{Program, Signal, http};
@@ -30,6 +31,8 @@ pub struct Setting {
     pub brokers: String,
     /// Of Redis, with what belongs to it.
     pub redis: Vec<String>,
+    /// Theirs, if it is not the machine's.
+    pub clock: Option<Clock>,
 }
 
 /// A group of consumers with their files.
@@ -40,6 +43,8 @@ pub struct Pipeline {
     consumers: Vec<Consumer>,
     /// Ends that nobody had asked for.
     ends: Vec<String>,
+    /// Events that Kafka did not give out, as consumers said so far.
+    skipped: u64,
 }
 
 #[derive(Debug)]
@@ -47,6 +52,8 @@ struct Consumer {
     program: Program,
     metrics: SocketAddr,
     ended: Option<Instant>,
+    /// What this process has said to have been skipped.
+    skipped: u64,
 }
 
 impl Pipeline {
@@ -57,7 +64,7 @@ impl Pipeline {
     pub fn start(setting: Setting, folder: &Path) -> Result<Pipeline> {
         let folder = folder.join(setting.name);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let mut pipeline = Pipeline { setting, folder, consumers: Vec::new(), ends: Vec::new() };
+        let mut pipeline = Pipeline { setting, folder, consumers: Vec::new(), ends: Vec::new(), skipped: 0 };
         for _ in 0..pipeline.setting.consumers {
             pipeline.join()?;
         }
@@ -69,6 +76,33 @@ impl Pipeline {
         self.setting.name
     }
 
+    /// The consumers' clock, if it is not the machine's.
+    pub fn clock(&self) -> Option<&Clock> {
+        self.setting.clock.as_ref()
+    }
+
+    /// Events that Kafka did not give out, as the consumers said by the last [`look_at_skipped`](Self::look_at_skipped).
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Asks the consumers how many events Kafka did not give out. What one had said that has ended since stays.
+    pub fn look_at_skipped(&mut self) {
+        for consumer in &mut self.consumers {
+            let page = http::get(consumer.metrics, "/metrics");
+            let said = page.and_then(|page| http::value(&page, "sluice_offsets_skipped_total"));
+            if let Some(said) = said.map(|said| said as u64) {
+                self.skipped += said - consumer.skipped;
+                consumer.skipped = said;
+            }
+        }
+    }
+
+    /// Whether one consumer writes one file, and the others stand by.
+    pub fn has_one_file(&self) -> bool {
+        !self.setting.file.contains("{partition}")
+    }
+
     /// Starts one more consumer.
     ///
     /// # Errors
@@ -76,7 +110,7 @@ impl Pipeline {
     pub fn join(&mut self) -> Result<()> {
         let metrics = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let program = self.launch(metrics)?;
-        self.consumers.push(Consumer { program, metrics, ended: None });
+        self.consumers.push(Consumer { program, metrics, ended: None, skipped: 0 });
         Ok(())
     }
 
@@ -85,7 +119,10 @@ impl Pipeline {
     /// # Errors
     /// When it does not end well.
     pub fn leave(&mut self) -> Result<()> {
-        self.consumers.pop().map_or(Ok(()), |mut last| end(&mut last.program))
+        let Some(mut last) = self.consumers.pop() else { return Ok(()) };
+        end(&mut last.program)?;
+        self.tidy(&last.program);
+        Ok(())
     }
 
     /// Whom a fault befalls: in three of four cases one that writes, else any.
@@ -124,6 +161,24 @@ impl Pipeline {
         self.consumers[index].program.kill()?;
         meanwhile(&self.folder)?;
         self.restart(index)
+    }
+
+    /// Kills all consumers, does something while they are away, and starts them again.
+    ///
+    /// # Errors
+    /// As for one.
+    pub fn kill_all(&mut self, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.consumers.iter_mut().try_for_each(|consumer| consumer.program.kill())?;
+        meanwhile()?;
+        (0..self.consumers.len()).try_for_each(|index| self.restart(index))
+    }
+
+    /// Sends a signal to all consumers.
+    ///
+    /// # Errors
+    /// When one is not running.
+    pub fn signal_all(&mut self, signal: Signal) -> Result<()> {
+        self.consumers.iter_mut().try_for_each(|consumer| consumer.program.signal(signal))
     }
 
     /// Sends a signal to one consumer.
@@ -179,14 +234,25 @@ impl Pipeline {
     /// # Errors
     /// When one does not end well.
     pub fn end(&mut self) -> Result<()> {
-        self.consumers.drain(..).try_for_each(|mut consumer| end(&mut consumer.program))
+        while !self.consumers.is_empty() {
+            self.leave()?;
+        }
+        Ok(())
     }
 
     fn restart(&mut self, index: usize) -> Result<()> {
         let program = self.launch(self.consumers[index].metrics)?;
-        self.consumers[index].program = program;
+        let before = std::mem::replace(&mut self.consumers[index].program, program);
+        self.tidy(&before);
         self.consumers[index].ended = None;
+        self.consumers[index].skipped = 0;
         Ok(())
+    }
+
+    fn tidy(&self, ended: &Program) {
+        if let Some(clock) = self.clock() {
+            clock.forget(ended.pid());
+        }
     }
 
     fn launch(&self, metrics: SocketAddr) -> Result<Program> {
@@ -195,7 +261,17 @@ impl Pipeline {
         let mut arguments = vec!["--brokers", brokers, "--group", name, "--file", file, "--kafka", SESSION];
         arguments.extend(["--metrics-addr", &metrics, "--redis-prefix", name]);
         arguments.extend(redis.iter().map(String::as_str));
-        Program::start("consumer", arguments, &[], &self.folder)
+        let environment = self.setting.clock.as_ref().map(Clock::environment).into_iter().flatten();
+        let environment: Vec<(&str, String)> = environment.collect();
+        let environment: Vec<(&str, &str)> =
+            environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Program::start("consumer", arguments, &environment, &self.folder)
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.consumers.iter().for_each(|consumer| self.tidy(&consumer.program));
     }
 }
 

@@ -69,8 +69,12 @@ fn verdict(shown: &Shown) -> String {
             escaped(&wrong.join("; "))
         ),
     };
+    let skipped: String = account.skipped.iter().filter(|(_, events)| *events > 0).map(|(name, events)| {
+        let events = format_grouped(*events);
+        format!(" Of these Kafka deleted {events} before `{name}` had read them, just as many as its consumers said.")
+    }).collect();
     format!(
-        "{found}. {} were acknowledged to producers that lived to report it. A consumer never had more than {} in memory.",
+        "{found}.{skipped} {} were acknowledged to producers that lived to report it. A consumer never had more than {} in memory.",
         format_grouped(account.acknowledged),
         format_size(shown.memory_peak),
     )

@@ -8,6 +8,7 @@ use crate::pipeline::Pipeline;
 use crate::watch::{SINKS, Sample, Watch};
 use anyhow::{Context, Result, bail, ensure};
 use harness::Stack;
+use harness::usage::usage;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -16,11 +17,11 @@ use std::time::{Duration, Instant};
 /// Until everything is through again after a fault: only a failure waits so long.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// Until everything is read once no more comes.
+const QUIET_WITHIN: Duration = Duration::from_secs(60);
+
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
-
-/// Faults in which a consumer may end with an error; in all others it has to go on by itself.
-const MAY_END: [Fault; 3] = [Fault::SyncFails, Fault::DiskFull, Fault::WriteLimited];
 
 /// What became of a fault. Times in s after the start of the run.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub struct Shown {
     pub samples: Vec<Sample>,
     /// The account.
     pub account: Account,
-    /// Largest memory of a consumer that was seen, bytes.
+    /// Largest memory of a consumer, bytes.
     pub memory_peak: u64,
 }
 
@@ -65,7 +66,7 @@ pub fn run(rounds: &[Round], rate: u64, folder: &Path, tell: &dyn Fn(&str)) -> R
     thread::scope(|scope| {
         watch.run(scope);
         let shown = Arena::start(&stack, &programs, rate).and_then(|arena| {
-            let run = Run { arena, watch: &watch, memory_peak: 0, tell };
+            let run = Run { arena, watch: &watch, memory_peak: 0, counts_skipped: false, tell };
             run.through(rounds, &stack)
         });
         watch.stop();
@@ -77,6 +78,8 @@ struct Run<'r> {
     arena: Arena<'r>,
     watch: &'r Watch<'r>,
     memory_peak: u64,
+    /// Whether consumers are asked what Kafka did not give them.
+    counts_skipped: bool,
     tell: &'r dyn Fn(&str),
 }
 
@@ -86,35 +89,56 @@ impl Run<'_> {
         let mut outcomes = Vec::with_capacity(rounds.len());
         for (number, round) in rounds.iter().enumerate() {
             (self.tell)(&format!("{}/{} {round}", number + 1, rounds.len()));
-            outcomes.push(self.round(round).with_context(|| format!("round {}, {round}", number + 1))?);
+            outcomes
+                .push(self.round(round, stack).with_context(|| format!("round {}, {round}", number + 1))?);
         }
         (self.tell)("the account");
+        // What is missing then is missing for good, and the account says more of it.
+        let missing = self.quiet(stack).err();
+        let Run { mut arena, watch, memory_peak, .. } = self;
+        arena.pipelines.iter_mut().try_for_each(Pipeline::end)?;
+        let history = std::mem::take(&mut arena.history);
+        let mut account =
+            Account::of(&Evidence::gather(stack, history, &arena.pipelines, arena.producers())?)?;
+        account.wrong.extend(missing.map(|error| format!("{error:#}")));
+        Ok(Shown { outcomes, samples: watch.samples(), account, memory_peak })
+    }
+
+    fn round(&mut self, round: &Round, stack: &Stack) -> Result<Outcome> {
+        self.pass(round.after)?;
+        if round.fault.wants_quiet() {
+            self.quiet(stack)?;
+        }
+        let from = self.watch.now().at;
+        let begun = self.arena.begin(round)?;
+        self.watch.set_before(self.arena.history.events_before());
+        self.pass(round.holds)?;
+        let befell = begun.befell.clone();
+        begun.end(&mut self.arena)?;
+        let until = self.watch.now().at;
+        self.counts_skipped = round.fault == Fault::RecordsDeleted;
+        let well = self.until_well("all events in all sinks again")?;
+        self.counts_skipped = false;
+        let ends: Vec<String> = self.arena.pipelines.iter_mut().flat_map(Pipeline::take_ends).collect();
+        ensure!(ends.is_empty() || round.fault.may_end_a_consumer(), "consumers ended: {}", ends.join("; "));
+        Ok(Outcome { round: round.clone(), befell, from, until, well, ends })
+    }
+
+    /// Ends the producer in order, and waits until everything is read.
+    fn quiet(&mut self, stack: &Stack) -> Result<()> {
         self.arena.end_producer()?;
         // Whatever the producer sent last is in the topic's ends by now or soon.
         let ends: u64 = stack.high_watermarks("logs")?.iter().map(|&end| end.unsigned_abs()).sum();
-        self.wait("everything in all sinks", |sample| sample.sinks.iter().all(|&sink| sink >= ends))?;
-        self.arena.pipelines.iter_mut().try_for_each(Pipeline::end)?;
-        let account = Account::of(Evidence::gather(stack, &self.arena.pipelines, self.arena.producers())?)?;
-        Ok(Shown { outcomes, samples: self.watch.samples(), account, memory_peak: self.memory_peak })
-    }
-
-    fn round(&mut self, round: &Round) -> Result<Outcome> {
-        self.pass(round.after)?;
-        let from = self.watch.now().at;
-        let befell = self.arena.begin(round)?;
-        self.pass(round.holds)?;
-        self.arena.end(round)?;
-        let until = self.watch.now().at;
-        let well = self.until_well("all events in all sinks again")?;
-        let ends: Vec<String> = self.arena.pipelines.iter_mut().flat_map(Pipeline::take_ends).collect();
-        ensure!(ends.is_empty() || MAY_END.contains(&round.fault), "consumers ended: {}", ends.join("; "));
-        Ok(Outcome { round: round.clone(), befell, from, until, well, ends })
+        let ends = ends + self.arena.history.events_before();
+        let read = |sample: &Sample| sample.sinks.iter().all(|&sink| sink >= ends);
+        self.wait("everything in all sinks", QUIET_WITHIN, read)?;
+        Ok(())
     }
 
     /// Waits until all that is in the topic now is in all sinks, and something new, too; gives when.
     fn until_well(&mut self, what: &str) -> Result<f64> {
         let topic = self.watch.now().topic;
-        self.wait(what, |sample| sample.sinks.iter().all(|&sink| sink > topic))
+        self.wait(what, PATIENCE, |sample| sample.sinks.iter().all(|&sink| sink > topic))
     }
 
     /// Lets time pass, which is what a fault is made of.
@@ -127,7 +151,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn wait(&mut self, what: &str, met: impl Fn(&Sample) -> bool) -> Result<f64> {
+    fn wait(&mut self, what: &str, patience: Duration, met: impl Fn(&Sample) -> bool) -> Result<f64> {
         let begun = Instant::now();
         loop {
             self.look_after()?;
@@ -135,14 +159,14 @@ impl Run<'_> {
             if met(&sample) {
                 return Ok(sample.at);
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > patience {
                 let sinks = SINKS
                     .iter()
                     .zip(sample.sinks)
                     .map(|((pipeline, sink), n)| format!("{pipeline} {sink} {n}"));
                 bail!(
                     "waited {:.0} s in vain: {what}; of {} in the topic: {}",
-                    PATIENCE.as_secs_f64(),
+                    patience.as_secs_f64(),
                     sample.topic,
                     sinks.collect::<Vec<_>>().join(", ")
                 );
@@ -154,15 +178,14 @@ impl Run<'_> {
     fn look_after(&mut self) -> Result<()> {
         self.arena.look_after()?;
         for pid in self.arena.pipelines.iter().flat_map(Pipeline::pids) {
-            self.memory_peak = self.memory_peak.max(resident(pid));
+            self.memory_peak = self.memory_peak.max(usage(pid).memory_peak);
+        }
+        if self.counts_skipped {
+            for (index, pipeline) in self.arena.pipelines.iter_mut().enumerate() {
+                pipeline.look_at_skipped();
+                self.watch.set_skipped(index, pipeline.skipped());
+            }
         }
         Ok(())
     }
-}
-
-/// Bytes of a process in memory; none of one that has ended.
-fn resident(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) << 10
 }

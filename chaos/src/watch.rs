@@ -42,7 +42,11 @@ pub struct Watch<'s> {
     folder: PathBuf,
     begun: Instant,
     topic: AtomicU64,
+    /// Events of topics of that name that are gone.
+    before: AtomicU64,
     sinks: [AtomicU64; 4],
+    /// By pipeline: what neither of its sinks will ever have.
+    skipped: [AtomicU64; 2],
     samples: Mutex<Vec<Sample>>,
     over: AtomicBool,
 }
@@ -55,7 +59,9 @@ impl<'s> Watch<'s> {
             folder: folder.to_owned(),
             begun: Instant::now(),
             topic: AtomicU64::new(0),
+            before: AtomicU64::new(0),
             sinks: Default::default(),
+            skipped: Default::default(),
             samples: Mutex::default(),
             over: AtomicBool::new(false),
         }
@@ -93,13 +99,27 @@ impl<'s> Watch<'s> {
         self.over.store(true, Ordering::Relaxed);
     }
 
-    /// How far everything is.
+    /// How far everything is. What Kafka deleted unread counts as if the sinks had it.
     pub fn now(&self) -> Sample {
+        let sink = |index: usize| {
+            self.sinks[index].load(Ordering::Relaxed) + self.skipped[index / 2].load(Ordering::Relaxed)
+        };
         Sample {
             at: self.begun.elapsed().as_secs_f64(),
             topic: self.topic.load(Ordering::Relaxed),
-            sinks: self.sinks.each_ref().map(|sink| sink.load(Ordering::Relaxed)),
+            sinks: std::array::from_fn(sink),
         }
+    }
+
+    /// The topic is another one, and so many events were in those before. To be said when no broker knows these any
+    /// more.
+    pub fn set_before(&self, events: u64) {
+        self.before.store(events, Ordering::Relaxed);
+    }
+
+    /// So many events a pipeline will never have, since Kafka deleted them unread.
+    pub fn set_skipped(&self, pipeline: usize, events: u64) {
+        self.skipped[pipeline].store(events, Ordering::Relaxed);
     }
 
     /// All samples so far.
@@ -122,7 +142,8 @@ impl<'s> Watch<'s> {
             loop {
                 let metadata = client.fetch_metadata(Some("logs"), EXCHANGE)?;
                 let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
-                let mut sum = 0;
+                // First this: the ends may be those of a younger topic, never of an older one.
+                let mut sum = self.before.load(Ordering::Relaxed);
                 for partition in 0..i32::try_from(partitions)? {
                     sum += u64::try_from(client.fetch_watermarks("logs", partition, EXCHANGE)?.1)?;
                 }

@@ -32,6 +32,7 @@ mod redis_servers;
 mod secure;
 mod servers;
 mod stack;
+pub mod usage;
 mod wait;
 
 pub use client::Record;

@@ -5,7 +5,7 @@ use harness::Program;
 use std::time::{Duration, Instant};
 
 use super::arena::last_words;
-use crate::usage::{Usage, usage};
+use harness::usage::{Usage, usage};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);

@@ -1,6 +1,6 @@
 //! What a process has cost so far: CPU and memory, its children included.
 
-use crate::results::Held;
+use serde::{Deserialize, Serialize};
 use std::fs;
 
 /// Clock ticks a second in `/proc/PID/stat`: fixed at 100 by the kernel's interface to user space (proc(5)).
@@ -13,6 +13,19 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// Largest resident memory, bytes: each process's own peak, added up.
     pub memory_peak: u64,
+}
+
+/// What a process holds at a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// Resident memory, bytes.
+    pub memory: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// Its threads.
+    pub threads: u64,
+    /// User and system time so far, s.
+    pub cpu_seconds: f64,
 }
 
 /// Usage of process `pid` and of the running children of its main thread; nothing of a process that is gone.
