@@ -44,7 +44,8 @@ impl Arena<'_> {
     pub(super) fn watch_syncs(&self, victim: Victim) -> Result<Watched> {
         let log = self.folder.join("syncs");
         let calls = ["-y", "-s", "0", "-e", "trace=write,fdatasync"];
-        let hangs = ["-e", "inject=fdatasync:delay_enter=60000000:when=4+"];
+        // Not for long: who hangs there is gone only after that, killed or not.
+        let hangs = ["-e", "inject=fdatasync:delay_enter=3000000:when=4+"];
         let tracer = self.trace(victim, &[calls.as_slice(), &hangs].concat(), &log)?;
         Ok(Watched { tracer, log })
     }
