@@ -9,7 +9,8 @@ pub mod library;
 mod text;
 mod time;
 
-pub use text::{forges, single_line};
+pub(crate) use text::escape;
+pub use text::{forges, harmless, single_line};
 
 use crate::level::Level;
 use std::borrow::Cow;

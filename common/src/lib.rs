@@ -7,4 +7,5 @@ pub mod level;
 pub mod report;
 pub mod shutdown;
 pub mod telemetry;
+pub mod terminal;
 pub mod units;

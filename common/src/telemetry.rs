@@ -1,5 +1,6 @@
 //! Structured logs of the programs themselves, on standard error.
 
+use crate::decode::{escape, forges};
 use clap::ValueEnum;
 use std::io::{IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
@@ -39,11 +40,81 @@ impl Write for LogLines {
         if self.over_status_line {
             stderr.write_all(b"\r\x1b[K")?;
         }
-        stderr.write_all(line)?;
+        stderr.write_all(&harmless_line(line))?;
         Ok(line.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         std::io::stderr().flush()
+    }
+}
+
+/// A line as it was formatted, which may have colours (ESC of somebody else's making was escaped before). What stands in
+/// it of brokers' and files' making is no other line, and doesn't turn the direction of this one. The escapes are JSON's.
+fn harmless_line(line: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(line);
+    let (text, end) = text.strip_suffix('\n').map_or((&*text, ""), |text| (text, "\n"));
+    let mut out = Vec::with_capacity(line.len());
+    escape(text, |c| forges(c) && c != '\u{1b}', &mut out);
+    out.extend_from_slice(end.as_bytes());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::sync::{Arc, Mutex};
+    use tracing::subscriber::with_default;
+    use tracing::{error, warn};
+
+    /// Keeps what was logged.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("one thread").extend(harmless_line(line));
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What stands on standard error after a message and a field with that text.
+    fn logged(format: LogFormat, text: &str) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let builder = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_target(false);
+        let log = || {
+            error!("{text}");
+            warn!(file = %text, reason = text, "cannot read");
+        };
+        match format {
+            LogFormat::Text => with_default(builder.with_ansi(true).finish(), log),
+            LogFormat::Json => with_default(builder.json().flatten_event(true).finish(), log),
+        }
+        let mut said = String::new();
+        kept.0.lock().expect("one thread").as_slice().read_to_string(&mut said).expect("text");
+        said
+    }
+
+    #[test]
+    fn a_name_forges_no_line_of_the_log() {
+        let hostile = "a\r\n\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{2028}\0";
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let said = logged(format, hostile);
+            assert_eq!(said.lines().count(), 2, "{said:?}");
+            // The colours of a terminal are ours.
+            let plain = said.replace("\u{1b}[", "").replace('\n', "");
+            assert!(!plain.contains(forges) && !said.contains("\u{1b}[2J"), "{said:?}");
+        }
+        for line in logged(LogFormat::Json, hostile).lines() {
+            let object: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            let text = object.get("file").unwrap_or(&object["message"]);
+            assert_eq!(text, hostile, "the same to a machine");
+        }
     }
 }

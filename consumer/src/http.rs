@@ -7,6 +7,7 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use common::decode::harmless;
 use prometheus_client::registry::Registry;
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -113,7 +114,8 @@ fn readyz(health: &Health) -> (StatusCode, String) {
 fn active(troubles: &[Trouble]) -> String {
     let mut text = if troubles.is_empty() { "active\n" } else { "active, degraded:\n" }.to_owned();
     for trouble in troubles {
-        text.push_str(&format!("  {trouble}\n"));
+        // It repeats what brokers, Redis and the names of files say.
+        text.push_str(&format!("  {}\n", harmless(&trouble.to_string())));
     }
     text
 }

@@ -19,7 +19,9 @@ mod verify;
 mod watchdog;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use common::decode::harmless;
 use common::telemetry;
+use common::terminal::{self, say_error};
 use std::process::ExitCode;
 use tracing::error;
 
@@ -69,7 +71,7 @@ enum Command {
 
 /// The program: reads its command line, runs, and says how to end.
 pub fn main() -> ExitCode {
-    let Cli { command, flags } = Cli::parse();
+    let Cli { command, flags } = terminal::parse();
     let result = match command {
         Some(Command::Verify(args)) => verify::run(&args),
         Some(Command::Rejected(action)) => {
@@ -93,7 +95,7 @@ pub fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(problem) => {
-            eprintln!("error: {problem:#}");
+            say_error(&problem);
             ExitCode::FAILURE
         }
     }
@@ -101,5 +103,5 @@ pub fn main() -> ExitCode {
 
 /// Ends as clap does for what it finds itself.
 fn impossible(problem: String) -> ! {
-    Cli::command().error(clap::error::ErrorKind::ValueValidation, problem).exit()
+    Cli::command().error(clap::error::ErrorKind::ValueValidation, harmless(&problem)).exit()
 }

@@ -17,8 +17,8 @@ mod run;
 mod source;
 mod weights;
 
-use clap::Parser;
 use common::shutdown::Shutdown;
+use common::terminal::{self, say_error};
 use config::{Config, Impossible};
 use std::process::ExitCode;
 
@@ -39,14 +39,14 @@ pub fn main() -> ExitCode {
     match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say_error(&error);
             ExitCode::from(if error.is::<Impossible>() { IMPOSSIBLE } else { FAILED })
         }
     }
 }
 
 fn start() -> anyhow::Result<()> {
-    let config = Config::try_from(cli::Cli::parse())?;
+    let config = Config::try_from(terminal::parse::<cli::Cli>())?;
     common::telemetry::init(config.log_format);
     let shutdown = Shutdown::on_signals()?;
     run::run(&config, &shutdown)

@@ -33,6 +33,7 @@ fn an_impossible_configuration_is_one_line_and_status_2() {
         (&["--report", "/no/such/folder/report.json"], "create the folder /no/such/folder first"),
         (&["ship", "/no/such/file.log"], "/no/such/file.log"),
         (&["ship", "-", "-"], "only once"),
+        (&["ship", "/no/\u{1b}[2J\nOK\u{202e}"], r"/no/\u001b[2J\nOK\u202e: "),
     ] {
         let ended = run(arguments);
         assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stderr);
@@ -50,6 +51,7 @@ fn an_impossible_configuration_is_one_line_and_status_2() {
         (&["--profile", "spike:for=2m,every=1m"], "does not fit"),
         (&["--rate", "5", "ship", "-"], "cannot be used with"),
         (&["ship"], "required"),
+        (&["--\u{1b}[2J\nerror: OK\u{202e}"], r"unexpected argument '--\u001b[2J\nerror: OK\u202e' found"),
     ] {
         let ended = run(arguments);
         assert_eq!(ended.code, Some(2), "{arguments:?}");

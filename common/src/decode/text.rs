@@ -39,7 +39,19 @@ pub fn forges(c: char) -> bool {
     c.is_control() || separates || turns
 }
 
-fn escape(text: &str, must: impl Fn(char) -> bool, out: &mut Vec<u8>) {
+/// Text of somebody else's making, for a line on a terminal: what could forge more than its characters is escaped as in
+/// JSON.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    if !text.contains(forges) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::new();
+    escape(text, forges, &mut out);
+    Cow::Owned(String::from_utf8(out).expect("what text became is text"))
+}
+
+/// Appends text, with escapes as JSON has them for the characters that must not be.
+pub(crate) fn escape(text: &str, must: impl Fn(char) -> bool, out: &mut Vec<u8>) {
     let mut rest = text;
     while let Some(at) = rest.find(&must) {
         let (plain, tail) = rest.split_at(at);
@@ -119,6 +131,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn harmless_text_is_what_json_reads_back(text: String) {
+            let shown = harmless(&text);
+            prop_assert!(!shown.contains(forges));
+            prop_assert_eq!(&harmless(&shown), &shown);
+            if !text.contains(['"', '\\']) {
+                prop_assert_eq!(serde_json::from_str::<String>(&format!("\"{shown}\"")).expect("JSON"), text);
+            }
+        }
+
         #[test]
         fn no_text_breaks_the_line_or_panics(message: String, service: Option<String>, time: i64) {
             let event = Event {

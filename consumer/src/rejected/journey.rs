@@ -5,6 +5,7 @@ use super::reader::Rejected;
 use crate::sink::dead_letter::source::{REPLAYED, Source};
 use anyhow::{Context, anyhow, bail};
 use chrono::Utc;
+use common::decode::harmless;
 use common::event::format_timestamp;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -152,7 +153,8 @@ impl Journey {
             && let Err(error) = self.producer.abort_transaction(STEP_TIMEOUT)
         {
             // The broker does it by itself, at the transaction's timeout.
-            eprintln!("warning: the last transaction is still open: {error}");
+            let error = error.to_string();
+            eprintln!("warning: the last transaction is still open: {}", harmless(&error));
         }
     }
 }

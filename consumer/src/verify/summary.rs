@@ -1,6 +1,6 @@
 //! The verdict, for people and as JSON.
 
-use common::decode::forges;
+use common::decode::{forges, harmless};
 use common::level::Level;
 use common::units::{format_grouped, format_size};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
@@ -174,7 +174,8 @@ impl fmt::Display for Summary {
             )?;
         }
         for line in &self.malformed_shown {
-            writeln!(f, "malformed: {line}")?;
+            // With the name of a file.
+            writeln!(f, "malformed: {}", harmless(line))?;
         }
         if self.malformed > self.malformed_shown.len() as u64 {
             writeln!(
@@ -295,6 +296,10 @@ mod tests {
 
     #[test]
     fn names_can_not_forge_the_output() {
+        let malformed_shown = vec!["a\r\nOK\u{1b}[2J\u{202e}:1: the payload is empty: ".to_owned()];
+        let text = Summary { malformed: 1, malformed_shown, ..Summary::default() }.to_string();
+        assert!(text.contains(r"malformed: a\r\nOK\u001b[2J\u202e:1: the payload"), "{text}");
+        assert!(!text.contains(|c| c != '\n' && forges(c)), "{text:?}");
         assert_eq!(shown("{\"é\"}", 40), "{\"é\"}");
         assert_eq!(shown("a\nOK\u{1b}[2J", 40), "a\\nOK\\u{1b}[2J");
         assert_eq!(shown("abcdef", 3), "abc…");

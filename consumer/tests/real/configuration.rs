@@ -49,6 +49,12 @@ fn wrong_flags_end_with_code_2() {
     refused(&["rejected", "list", "--kafka", "isolation.level=read_uncommitted"], 2, "was not brought back");
     refused(&["--brokers", ""], 2, "--brokers names no broker");
     refused(&["--file", "no/such/folder/logs.txt"], 2, "create the folder no/such/folder first");
+    refused(
+        &["--file", "no/\u{1b}\nerror: \u{202e}/logs.txt"],
+        2,
+        r"create the folder no/\u001b\nerror: \u202e first",
+    );
+    refused(&["--\u{1b}\nOK\u{202e}"], 2, r"--\u001b\nOK\u202e");
 }
 
 #[test]
@@ -56,6 +62,7 @@ fn what_only_shows_later_ends_with_code_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     refused(&["--metrics-addr", &address], 1, "can't be listened on");
+    refused(&["verify", "no\u{1b}\nerror: \u{202e}"], 1, r"cannot open no\u001b\nerror: \u202e");
     let log = ["--metrics-addr", "127.0.0.1:0", "--latency-log", "no/such/folder/log"];
     refused(&log, 1, "--latency-log no/such/folder/log can't be written");
 }

@@ -4,10 +4,14 @@
 //! taking it for left over, or lead two consumers to one file by two paths.
 
 use super::checkpoint::{Links, create_durably};
+use common::decode::harmless;
 use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+/// Whoever may write to the folder may write anything into a lock file; so much of it is a name.
+const MAX_HOLDER_BYTES: u64 = 256;
 
 /// Held as long as this lives.
 #[derive(Debug)]
@@ -48,12 +52,12 @@ impl FileLock {
                 file.write_all(holder.as_bytes()).map_err(io_error)?;
                 Ok(FileLock { _file: file })
             }
-            Err(mut file) => {
-                let mut holder = String::new();
-                file.read_to_string(&mut holder).map_err(io_error)?;
-                let holder = holder.trim();
-                let holder = if holder.is_empty() { "another process" } else { holder };
-                Err(LockError::Held(holder.to_owned()))
+            Err(file) => {
+                let mut holder = Vec::new();
+                file.take(MAX_HOLDER_BYTES).read_to_end(&mut holder).map_err(io_error)?;
+                let holder = String::from_utf8_lossy(&holder);
+                let holder = if holder.trim().is_empty() { "another process" } else { holder.trim() };
+                Err(LockError::Held(harmless(holder).into_owned()))
             }
         }
     }
@@ -111,6 +115,11 @@ mod tests {
         let lock = FileLock::try_take(&data, "first").unwrap();
         let refused = FileLock::try_take(&data, "second").unwrap_err();
         assert_eq!(refused.to_string(), "held by first");
+        let refused = || FileLock::try_take(&data, "third").unwrap_err().to_string();
+        std::fs::write(folder.path().join("logs.txt.lock"), b"\x1b[2J\nyou \xff\n").unwrap();
+        assert_eq!(refused(), "held by \\u001b[2J\\nyou \u{fffd}");
+        std::fs::write(folder.path().join("logs.txt.lock"), "x".repeat(1 << 20)).unwrap();
+        assert_eq!(refused(), format!("held by {}", "x".repeat(256)));
         drop(lock);
         FileLock::try_take(&data, "second").unwrap();
     }

@@ -124,7 +124,9 @@ fn read(file: &Path, flag: &str) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::each;
+    use super::*;
+    use proptest::prelude::*;
+    use redis::ConnectionAddr;
 
     #[test]
     fn a_url_may_name_several_hosts() {
@@ -133,5 +135,72 @@ mod tests {
         assert_eq!(each("redis://[::1]:1,a,b?protocol=3").len(), 3);
         assert_eq!(each("unix:///run/a,b.sock"), ["unix:///run/a,b.sock"]);
         assert_eq!(each("nonsense"), ["nonsense"]);
+    }
+
+    fn servers(url: &str, password_file: Option<&Path>) -> Result<Vec<ConnectionInfo>, String> {
+        let options = RedisOptions {
+            redis_url: Url(url.to_owned()),
+            redis_sentinel: None,
+            redis_password_file: password_file.map(Path::to_owned),
+            redis_ca: None,
+            redis_cert: None,
+            redis_key: None,
+        };
+        assert!(format!("{options:?}").contains("redis_url: (URL)"));
+        options.servers().map(|servers| servers.named)
+    }
+
+    /// Any text is as many servers as it has hosts, all with one login and database; or refused in one line, which is
+    /// the same whatever the text: there may be a password in it.
+    #[test]
+    fn fuzz_redis_url() {
+        let shape = servers("nonsense", None).expect_err("no URL");
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let url = String::from_utf8_lossy(bytes);
+            match servers(&url, None) {
+                Ok(named) => {
+                    assert_eq!(named.len(), each(&url).len());
+                    for info in &named {
+                        let first = named[0].redis_settings();
+                        let settings = info.redis_settings();
+                        assert_eq!(
+                            (settings.username(), settings.password()),
+                            (first.username(), first.password())
+                        );
+                        assert_eq!(settings.db(), first.db());
+                        let tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+                        assert!(tls || !url.starts_with("rediss:"), "{url}: in the clear");
+                    }
+                }
+                Err(said) => assert_eq!(said, shape, "{url}"),
+            }
+        });
+    }
+
+    proptest! {
+        #[test]
+        fn a_url_is_read_as_it_was_meant(
+            user: String,
+            password in "\\PC+|[:@/?#,%\\[\\] é]+",
+            hosts in proptest::collection::vec(("[a-z][a-z0-9.-]{0,20}[a-z]", 1..=u16::MAX), 1..4),
+            db in 0..16_i64,
+            tls: bool,
+        ) {
+            let encoded = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+            let named: Vec<String> = hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+            let scheme = if tls { "rediss" } else { "redis" };
+            let login = format!("{}:{}", encoded(&user), encoded(&password));
+            let url = format!("{scheme}://{login}@{}/{db}", named.join(","));
+            let read = servers(&url, None).expect("a URL");
+            let addresses: Vec<String> = read.iter().map(|info| info.addr().to_string()).collect();
+            prop_assert_eq!(addresses, named);
+            for info in &read {
+                let settings = info.redis_settings();
+                prop_assert_eq!(settings.username(), Some(&*user).filter(|user| !user.is_empty()));
+                prop_assert_eq!(settings.password(), Some(&*password));
+                prop_assert_eq!(settings.db(), db);
+                prop_assert_eq!(matches!(info.addr(), ConnectionAddr::TcpTls { .. }), tls);
+            }
+        }
     }
 }
