@@ -116,6 +116,14 @@ pub struct Pipeline {
     events: u64,
 }
 
+/// What can't be read on as it is, after a batch.
+enum Doubt {
+    /// These partitions; perhaps none.
+    Partitions(Vec<i32>),
+    /// All of the topic: it was made anew.
+    Topic,
+}
+
 /// A partition that we read.
 #[derive(Debug)]
 struct Partition {
@@ -178,7 +186,7 @@ impl Pipeline {
             self.vitals.beat();
             self.vitals.set_oldest_unsynced(self.file.oldest_unsynced());
             if self.group.serve()? == Standing::Fenced {
-                self.join_again()?;
+                self.fenced()?;
             }
             self.answer_rebalances()?;
             self.take_completions()?;
@@ -186,8 +194,10 @@ impl Pipeline {
                 self.every_second();
             }
             if self.file.has_room() && self.dead_letters.has_room() {
-                let in_doubt = self.turn();
-                self.start_again(in_doubt)?;
+                match self.turn() {
+                    Doubt::Partitions(ids) => self.start_again(ids)?,
+                    Doubt::Topic => self.join_again()?,
+                }
             } else if let Ok(done) = self.file.done().recv_timeout(IDLE_WAIT) {
                 self.written(done)?;
             }
@@ -195,14 +205,14 @@ impl Pipeline {
         self.drain()
     }
 
-    /// Takes one batch through. Gives the partitions whose reading can't go on.
-    fn turn(&mut self) -> Vec<i32> {
+    /// Takes one batch through.
+    fn turn(&mut self) -> Doubt {
         let Pipeline { group, file, redis, dead_letters, services, metrics, dues, partitions, .. } = self;
         let batch = group.queue.consume(IDLE_WAIT);
         if batch.topic_made_anew() {
             // What is in hand may be of either topic: what of the old one was not taken before is gone with it.
             warn!(messages = batch.len(), "the topic was made anew: all partitions begin again");
-            return partitions.keys().copied().collect();
+            return Doubt::Topic;
         }
         let fetched = now_micros();
         let mut fed = redis.as_mut().and_then(RedisFeed::batch);
@@ -272,7 +282,7 @@ impl Pipeline {
         drop(batch);
         if taken + repeated == 0 {
             self.flush(false);
-            return in_doubt;
+            return Doubt::Partitions(in_doubt);
         }
         metrics.events_in.inc_by(taken);
         metrics.batch_events.observe(taken as f64);
@@ -283,7 +293,7 @@ impl Pipeline {
         self.events += taken;
         self.feed_redis();
         self.flush(false);
-        in_doubt
+        Doubt::Partitions(in_doubt)
     }
 
     /// Hands blocks to the writer.

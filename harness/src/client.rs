@@ -56,10 +56,25 @@ impl Stack {
     /// # Errors
     /// When the broker refuses, or the topic is not whole within a minute.
     pub fn create_topic(&self, name: &str, partitions: usize) -> Result<()> {
+        // -1: the broker's default.replication.factor.
+        self.create(name, partitions, TopicReplication::Fixed(-1))
+    }
+
+    /// Makes a topic without copies, each partition on the broker whose index stands at its place.
+    ///
+    /// # Errors
+    /// As [`create_topic`](Self::create_topic).
+    pub fn create_topic_led_by(&self, name: &str, leaders: &[usize]) -> Result<()> {
+        let ids = leaders.iter().map(|&index| i32::try_from(index + 1));
+        let ids: Vec<i32> = ids.collect::<Result<_, _>>()?;
+        let replicas: Vec<&[i32]> = ids.chunks(1).collect();
+        self.create(name, leaders.len(), TopicReplication::Variable(&replicas))
+    }
+
+    fn create(&self, name: &str, partitions: usize, replication: TopicReplication<'_>) -> Result<()> {
         let admin: AdminClient<DefaultClientContext> = config(&self.bootstrap()).create()?;
         let count = i32::try_from(partitions).context("too many partitions")?;
-        // -1: the broker's default.replication.factor.
-        let topic = NewTopic::new(name, count, TopicReplication::Fixed(-1));
+        let topic = NewTopic::new(name, count, replication);
         let results = block_on(admin.create_topics([&topic], &options()))?
             .with_context(|| format!("cannot create topic {name}"))?;
         for result in results {

@@ -240,6 +240,31 @@ fn a_broker_killed_and_restarted(kafka: KafkaVersion) {
     assert!(report.ack_latency_ms.max > 1_000.0, "{:?}", report.ack_latency_ms);
 }
 
+/// Given a topic that is made anew while events flow, whose partitions have other leaders than before, which changed
+/// less often, then what is sent from then on is acknowledged, and is there.
+#[test]
+fn a_topic_made_anew_on_other_brokers_is_written_to() {
+    let stack = Stack::start(StackOptions { brokers: 2, ..StackOptions::default() }).unwrap();
+    stack.create_topic_led_by("logs", &[0, 1, 0, 1]).unwrap();
+    for _ in 0..2 {
+        stack.stop_kafka().unwrap();
+        stack.start_kafka().unwrap();
+    }
+    let mut run = Run::start(&stack, "logs", &["--rate", "5k", "--count", "100k"]);
+    wait_until("events in the topic", MINUTE, || run.in_topic() > 10_000).unwrap();
+    stack.delete_topic("logs").unwrap();
+    stack.create_topic_led_by("logs", &[1, 0, 1, 0]).unwrap();
+    let (report, records) = run.ended();
+    assert_eq!((report.sent, report.acknowledged, report.failed), (100_000, 100_000, 0));
+    let mut seqs: Vec<u64> = records.iter().filter_map(|record| event(record).seq).collect();
+    seqs.sort_unstable();
+    let count = seqs.len();
+    seqs.dedup();
+    assert_eq!(seqs.len(), count, "nothing doubled");
+    // What the topic before had is gone with it.
+    assert!(seqs[0] > 10_000 && seqs.ends_with(&[99_999, 100_000]), "{:?}", seqs.first());
+}
+
 #[test]
 fn a_broker_that_stays_away_fails_events_one_by_one_and_the_report_names_them() {
     let stack = Stack::start(StackOptions::default()).unwrap();

@@ -163,22 +163,30 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Joins the group with a new client, since another member of our name has taken the place of this one. Who holds a
-    /// shared file has its name, so that was ourselves: while no broker answered, our session ended, and a commit from
-    /// before it was sent once they were back, which the broker takes for another one's.
-    pub(super) fn join_again(&mut self) -> anyhow::Result<()> {
+    /// Another member of our name has taken the place of this one. Who holds a shared file has its name, so that was
+    /// ourselves: while no broker answered, our session ended, and a commit from before it was sent once they were back,
+    /// which the broker takes for another one's.
+    pub(super) fn fenced(&mut self) -> anyhow::Result<()> {
         if self.private_files {
             bail!(
                 "another consumer of the group has the name of this one: give each an --instance of its own"
             );
         }
+        warn!("the group takes this member for an earlier one: joining again");
+        self.join_again()
+    }
+
+    /// Joins the group with a new client, which knows nothing of what this one knew: for good, that it is no member any
+    /// more; or of a topic that was made anew, how often its partitions changed their leaders, and all that brokers say
+    /// of the new ones would look outdated until those have changed as often.
+    pub(super) fn join_again(&mut self) -> anyhow::Result<()> {
         let ids: Vec<i32> = self.partitions.keys().copied().chain(self.awaited.drain(..)).collect();
-        warn!(partitions = ?ids, "the group takes this member for an earlier one: joining again");
         self.flush(true);
         self.settle(&ids, REVOKE_TIME, REVOKE_REDIS_TIME)?;
         self.forget(&ids)?;
         self.group.join_again()?;
         self.reassign_redis();
+        info!(partitions = ?ids, "given up");
         Ok(())
     }
 

@@ -58,6 +58,29 @@ pub fn made_anew_while_it_is_read(scene: &Scene) {
     scene.audit(&[scene.path("logs.txt")], &reports, events);
 }
 
+/// Given brokers that were restarted, so that partitions have changed their leaders more often than those of a topic
+/// that is made anew, then the new one is read, too: to librdkafka all that brokers say of it looks outdated, so that it
+/// would go on asking the old one's leaders.
+#[test]
+fn made_anew_after_leaders_had_changed() {
+    let scene = Scene::with_brokers(2, PARTITIONS);
+    scene.stack.delete_topic("logs").unwrap();
+    scene.stack.create_topic_led_by("logs", &[0, 1]).unwrap();
+    send(&scene, "old.json", "20k");
+    for _ in 0..2 {
+        scene.stack.stop_kafka().unwrap();
+        scene.stack.start_kafka().unwrap();
+    }
+    let mut consumer = scene.consumer("logs.txt", &[]);
+    scene.await_count(20_000);
+    scene.stack.delete_topic("logs").unwrap();
+    scene.stack.create_topic_led_by("logs", &[1, 0]).unwrap();
+    send(&scene, "new.json", "50k");
+    scene.await_count(70_000);
+    scene.end(&mut consumer);
+    scene.audit(&[scene.path("logs.txt")], &["old.json", "new.json"], 70_000);
+}
+
 #[test]
 fn made_anew_under_a_frozen_consumer() {
     made_anew_while_it_is_frozen(&Scene::new(PARTITIONS), &LONG_SESSION);
