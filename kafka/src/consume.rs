@@ -19,8 +19,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::log;
-use rdkafka::ClientConfig;
+use crate::log::{self, says_made_anew};
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
@@ -28,6 +27,8 @@ use std::ffi::CString;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use crate::log::watch_topics;
 
 /// The topic's name can't be passed to librdkafka, or the client doesn't know the partition.
 #[derive(Debug, thiserror::Error)]
@@ -39,12 +40,6 @@ pub struct NoQueue {
 
 /// So many times as many messages as are at hand are taken next.
 const GROWTH: usize = 15;
-
-/// What a client's configuration must hold for its [`DataQueue`] to see that a topic was made anew.
-pub fn watch_topics(config: &mut ClientConfig) {
-    // `metadata` is the context of the one line that counts; few others have it.
-    log::listen(config, "metadata");
-}
 
 /// How much is taken at once.
 #[derive(Debug, Clone, Copy)]
@@ -206,13 +201,6 @@ impl<C: ConsumerContext + 'static> Drop for DataQueue<C> {
     }
 }
 
-/// True for `Topic logs changed id from … to …`, unless it is the first id that the client learns: sixteen zeros,
-/// in base64.
-fn says_made_anew(log_line: &str) -> bool {
-    let ids = log_line.split_once(" changed id from ").map(|(_, ids)| ids);
-    ids.is_some_and(|ids| !ids.starts_with("AAAAAAAAAAAAAAAAAAAAAA"))
-}
-
 /// Messages taken in one call. Their memory goes back to librdkafka when the batch is dropped.
 pub struct Batch<'q> {
     slots: &'q mut Vec<*mut sys::rd_kafka_message_t>,
@@ -298,27 +286,5 @@ impl Drop for Batch<'_> {
             // SAFETY: each message was given to us by `take` and is destroyed once, here.
             unsafe { sys::rd_kafka_message_destroy(slot) }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_line_of_a_topic_made_anew() {
-        let line =
-            |from: &str| format!("[thrd:main]: Topic logs changed id from {from} to fvj7Ya4CQNqXAFUZ6K1BWw");
-        assert!(says_made_anew(&line("rWTg1E3tT0yuCbWlUGr9-A")));
-        assert!(!says_made_anew(&line("AAAAAAAAAAAAAAAAAAAAAA")), "known for the first time");
-        assert!(!says_made_anew("[thrd:main]: Topic logs [0] Leader 1 Epoch 0"));
-    }
-
-    #[test]
-    fn watching_keeps_what_the_user_debugs() {
-        let mut config = ClientConfig::new();
-        config.set("debug", "fetch");
-        watch_topics(&mut config);
-        assert_eq!(config.get("debug"), Some("metadata,fetch"));
     }
 }

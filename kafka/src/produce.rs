@@ -6,10 +6,13 @@
 //!
 //! An idempotent producer sends nothing before a broker has given it an id, and librdkafka asks for that in steps of
 //! half a second. It tells nobody but its log when it has one: see [`BatchProducer::may_send`].
+//!
+//! Nor does it tell of a topic that is deleted and made anew under it. It keeps what it knew of the old one's leaders, and
+//! takes what brokers say of the new ones for outdated until those have changed as often: see [`Event::TopicMadeAnew`].
 
 #![allow(unsafe_code)]
 
-use crate::log;
+use crate::log::{self, says_made_anew, watch_topics};
 use crate::sticky::{self, Sticky, UNASSIGNED};
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
@@ -59,6 +62,9 @@ pub enum Event<'a> {
         /// True when this producer can't send any more.
         fatal: bool,
     },
+    /// The topic was deleted and made anew. This client may never find the leaders of the new one: what it has is to be
+    /// [taken back](BatchProducer::take_back) and sent by another one.
+    TopicMadeAnew,
 }
 
 /// The messages of one delivery.
@@ -92,6 +98,22 @@ impl Deliveries<'_> {
         // SAFETY: librdkafka keeps `len` readable bytes at a non-null payload until the message is destroyed,
         // which is after `self` has ended (see `message`).
         Some(unsafe { std::slice::from_raw_parts(message.payload.cast::<u8>(), message.len) })
+    }
+
+    /// Key of the message at `index`, if it has one.
+    pub fn key(&self, index: usize) -> Option<&[u8]> {
+        let message = self.message(index).filter(|message| !message.key.is_null())?;
+        // SAFETY: as for the payload.
+        Some(unsafe { std::slice::from_raw_parts(message.key.cast::<u8>(), message.key_len) })
+    }
+
+    /// Whether the broker may have the message at `index`, although it was not acknowledged.
+    pub fn may_be_there(&self, index: usize) -> bool {
+        // SAFETY: the message lives as long as `self` (see `message`).
+        self.message(index).is_some_and(|message| unsafe {
+            sys::rd_kafka_message_status(message)
+                != sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
+        })
     }
 
     fn message(&self, index: usize) -> Option<&sys::rd_kafka_message_t> {
@@ -138,6 +160,7 @@ impl BatchProducer {
             // Else librdkafka would not ask our partitioner.
             config.set("sticky.partitioning.linger.ms", "0");
         }
+        watch_topics(&mut config);
         if idempotent {
             // `eos` is the context of the line that counts; few others have it. The client's log comes to its
             // main queue.
@@ -190,6 +213,12 @@ impl BatchProducer {
     /// same): each comes back through [`poll`](Self::poll) as a delivery that failed.
     pub fn give_up(&self) {
         self.producer.purge(PurgeConfig::default().queue().inflight());
+    }
+
+    /// Takes back all messages that are not on their way: each comes back through [`poll`](Self::poll) as a delivery that
+    /// failed with `PurgeQueue`. What is on its way is acknowledged, fails, or can be taken back later.
+    pub fn take_back(&self) {
+        self.producer.purge(PurgeConfig::default().queue());
     }
 
     /// Hands `records` to librdkafka, in order, until its queue is full.
@@ -283,7 +312,12 @@ impl BatchProducer {
                         });
                     }
                     sys::RD_KAFKA_EVENT_LOG => {
-                        self.may_send |= log::line(event).is_some_and(|line| says_may_send(&line));
+                        if let Some(line) = log::line(event) {
+                            self.may_send |= says_may_send(&line);
+                            if says_made_anew(&line) {
+                                handler(Event::TopicMadeAnew);
+                            }
+                        }
                     }
                     // Statistics and token refreshes, which nobody here asked for.
                     _ => {}

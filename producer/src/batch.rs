@@ -25,11 +25,11 @@ impl Batch {
     }
 
     /// Adds an event that `write` appends to the bytes, with this key; none or an empty one is none.
-    pub(crate) fn push(&mut self, seq: u64, key: Option<&str>, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn push(&mut self, seq: u64, key: Option<&[u8]>, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         write(&mut self.bytes);
         let end = self.bytes.len();
-        self.bytes.extend_from_slice(key.unwrap_or_default().as_bytes());
+        self.bytes.extend_from_slice(key.unwrap_or_default());
         self.events.push(Event { payload: start..end, key: end..self.bytes.len(), seq });
     }
 
@@ -40,6 +40,11 @@ impl Batch {
         let key = write(&mut self.bytes);
         let key = start + key.start..start + key.end;
         self.events.push(Event { payload: start..self.bytes.len(), key, seq });
+    }
+
+    /// Puts the events in the order of their `seq`; those with the same, or none, stay in the order they have.
+    pub(crate) fn sort(&mut self) {
+        self.events.sort_by_key(|event| event.seq);
     }
 
     /// Number of events.
@@ -77,7 +82,7 @@ mod tests {
         for _ in 0..2 {
             batch.clear();
             batch.push(7, None, |bytes| bytes.extend_from_slice(b"plain"));
-            batch.push(8, Some("auth"), |bytes| bytes.extend_from_slice(b"keyed"));
+            batch.push(8, Some(b"auth"), |bytes| bytes.extend_from_slice(b"keyed"));
             batch.push_with_own_key(9, |bytes| {
                 bytes.extend_from_slice(b"in auth itself");
                 3..7
@@ -91,5 +96,15 @@ mod tests {
             assert_eq!(batch.records_from(2).map(|r| r.number).collect::<Vec<_>>(), [9]);
             assert_eq!((batch.len(), batch.payload_bytes(0..3), batch.payload_bytes(1..2)), (3, 24, 5));
         }
+    }
+    #[test]
+    fn sorted_they_stand_in_the_order_they_were_made() {
+        let mut batch = Batch::default();
+        for (seq, payload) in [(2, b"b"), (0, b"x"), (1, b"a"), (2, b"c"), (0, b"y")] {
+            batch.push(seq, None, |bytes| bytes.extend_from_slice(payload));
+        }
+        batch.sort();
+        let payloads: Vec<&[u8]> = batch.records_from(0).map(|record| record.payload).collect();
+        assert_eq!(payloads.concat(), b"xyabc");
     }
 }

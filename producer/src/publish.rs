@@ -7,6 +7,7 @@
 //! ```
 
 mod accounts;
+mod anew;
 mod ranges;
 mod stall;
 mod topic;
@@ -21,6 +22,7 @@ use common::decode::decode;
 use common::shutdown::Shutdown;
 use kafka::options::in_short;
 use kafka::produce::{BatchProducer, Deliveries, Event};
+use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use stall::{Notice, Stall};
 use std::time::{Duration, Instant};
@@ -67,6 +69,7 @@ const SAMPLES: usize = 64;
 
 /// Sends batches and keeps the accounts.
 pub(crate) struct Publisher {
+    client: ClientConfig,
     producer: BatchProducer,
     topic: String,
     partitions: usize,
@@ -76,6 +79,7 @@ pub(crate) struct Publisher {
     stall: Stall,
     progress: Progress,
     fatal: Option<String>,
+    made_anew: bool,
     unsent: u64,
 }
 
@@ -92,14 +96,16 @@ impl Publisher {
     ) -> anyhow::Result<Option<Publisher>> {
         let topic = config.kafka.topic.clone();
         let defaults = [DEFAULTS, &[delivery_timeout(&config.work)]].concat();
-        let mut producer = BatchProducer::new(&config.kafka.client_config(&defaults), &topic)
-            .map_err(|error| Impossible(config.kafka.refused(&error)))?;
+        let client = config.kafka.client_config(&defaults);
+        let mut producer =
+            BatchProducer::new(&client, &topic).map_err(|error| Impossible(config.kafka.refused(&error)))?;
         let question = topic::Question { brokers: &config.kafka.brokers, topic: &topic, wait: config.wait };
         let Some(partitions) = topic::partitions(&mut producer, question, shutdown)? else {
             return Ok(None);
         };
         let clock = Clock::start();
         let mut publisher = Publisher {
+            client,
             producer,
             topic,
             partitions,
@@ -109,6 +115,7 @@ impl Publisher {
             stall: Stall::new(clock.started()),
             progress,
             fatal: None,
+            made_anew: false,
             unsent: 0,
         };
         publisher.start();
@@ -187,7 +194,19 @@ impl Publisher {
 
     /// Waits up to `timeout` for news of the broker and takes all there are.
     pub(crate) fn poll(&mut self, timeout: Duration) {
-        let Publisher { producer, clock, accounts, stall, progress, fatal, .. } = self;
+        self.take_news(timeout, note_failed);
+        if std::mem::take(&mut self.made_anew) {
+            self.begin_anew();
+        }
+    }
+
+    /// The same; `failed` decides what becomes of messages that were not delivered.
+    fn take_news(
+        &mut self,
+        timeout: Duration,
+        mut failed: impl FnMut(&mut Accounts, &Deliveries<'_>, RDKafkaErrorCode),
+    ) {
+        let Publisher { producer, clock, accounts, stall, progress, fatal, made_anew, .. } = self;
         producer.poll(timeout, |event| match event {
             Event::Delivery { error: None, messages } => {
                 let now = clock.now();
@@ -196,9 +215,7 @@ impl Publisher {
                     say(progress, notice, accounts.in_flight());
                 }
             }
-            Event::Delivery { error: Some(code), messages } => {
-                note_failed(accounts, &messages, &code.to_string())
-            }
+            Event::Delivery { error: Some(code), messages } => failed(accounts, &messages, code),
             Event::Client { reason, fatal: true, .. } => *fatal = Some(reason),
             Event::Client { code, reason, fatal: false } => {
                 // What follows the complaint about the last of them, and says less.
@@ -206,6 +223,7 @@ impl Publisher {
                     stall.complaint(in_short(&reason).to_owned());
                 }
             }
+            Event::TopicMadeAnew => *made_anew = true,
         });
         let (now, in_flight) = (clock.now(), accounts.in_flight());
         if let Some(notice) = stall.check(now, in_flight) {
@@ -241,14 +259,19 @@ impl Publisher {
             }
             self.poll(LOOK_AROUND);
         }
+        self.give_up();
+        self.progress.finish();
+    }
+
+    /// Has what is still on its way count as failed.
+    fn give_up(&mut self) {
         if self.accounts.in_flight() > 0 {
             self.producer.give_up();
             let deadline = Instant::now() + GIVING_UP;
             while self.accounts.in_flight() > 0 && Instant::now() < deadline {
-                self.poll(LOOK_AROUND);
+                self.take_news(LOOK_AROUND, note_failed);
             }
         }
-        self.progress.finish();
     }
 }
 
@@ -286,10 +309,15 @@ fn note_latency(accounts: &mut Accounts, messages: &Deliveries<'_>, now: u64) {
     }
 }
 
-fn note_failed(accounts: &mut Accounts, messages: &Deliveries<'_>, reason: &str) {
+fn note_failed(accounts: &mut Accounts, messages: &Deliveries<'_>, code: RDKafkaErrorCode) {
+    let reason = code.to_string();
     for index in 0..messages.len() {
-        if let (Some(number), Some(payload)) = (messages.number(index), messages.payload(index)) {
-            accounts.failed(number as u64, payload.len() as u64, reason);
-        }
+        note_one_failed(accounts, messages, index, &reason);
+    }
+}
+
+fn note_one_failed(accounts: &mut Accounts, messages: &Deliveries<'_>, index: usize, reason: &str) {
+    if let (Some(number), Some(payload)) = (messages.number(index), messages.payload(index)) {
+        accounts.failed(number as u64, payload.len() as u64, reason);
     }
 }

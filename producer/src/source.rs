@@ -133,7 +133,7 @@ impl Source {
                 *last_seq
             };
             let key = line.service().filter(|_| *keyed).map(str::to_owned);
-            batch.push(seq, key.as_deref(), |bytes| line.encode(producer, seq, bytes));
+            batch.push(seq, key.as_deref().map(str::as_bytes), |bytes| line.encode(producer, seq, bytes));
         }
     }
 

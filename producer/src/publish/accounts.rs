@@ -52,6 +52,12 @@ impl Accounts {
         self.bytes += bytes;
     }
 
+    /// Events were handed back by the client library, untouched: as if they had not been sent.
+    pub(crate) fn taken_back(&mut self, events: u64, bytes: u64) {
+        self.sent -= events;
+        self.bytes -= bytes;
+    }
+
     /// Events were acknowledged at `now`; `seqs` are the lowest and the highest among them, none when all have a
     /// foreign identity.
     pub(crate) fn acknowledged(&mut self, events: u64, seqs: Option<(u64, u64)>, now: u64) {
@@ -112,6 +118,9 @@ mod tests {
         accounts.failed(7, 100, "timed out");
         accounts.failed(8, 100, "timed out");
         assert_eq!(accounts.in_flight(), 3);
+        accounts.taken_back(3, 300);
+        assert_eq!((accounts.in_flight(), accounts.bytes), (0, 500));
+        accounts.sent(3, 300);
         accounts.acknowledged(2, Some((9, 10)), 70);
         accounts.acknowledged(1, Some((2, 2)), 60);
         assert_eq!((accounts.in_flight(), accounts.bytes), (0, 700));

@@ -72,7 +72,9 @@ pub(super) fn partitions(
         }
         // Serves as the pause between two questions, too.
         producer.poll(Duration::from_millis(100), |event| match event {
-            Event::Client { code: RDKafkaErrorCode::AllBrokersDown, .. } | Event::Delivery { .. } => {}
+            Event::Client { code: RDKafkaErrorCode::AllBrokersDown, .. }
+            | Event::Delivery { .. }
+            | Event::TopicMadeAnew => {}
             Event::Client { reason: complaint, .. } => {
                 reason = kafka::options::in_short(&complaint).to_owned()
             }
