@@ -4,97 +4,25 @@
 //! each with [`Group::assign`] or [`Group::unassign`] once its sinks are ready. Always cooperative: what is not
 //! revoked goes on undisturbed.
 
+mod callbacks;
+
+pub use callbacks::{COMPLAINT_INTERVAL, Callbacks, Rebalance};
+
 use crate::sink::file::checkpoint::{Place, same_topic};
 use anyhow::Context;
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, unbounded};
 use kafka::consume::{AtMost, DataQueue, watch_topics};
-use kafka::options::{KafkaOptions, in_short};
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use kafka::options::KafkaOptions;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 const COMMIT_AGAIN: Duration = Duration::from_millis(50);
-
-/// What happens to our share of the partitions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rebalance {
-    /// These are ours now.
-    Assign(Vec<i32>),
-    /// These are to be given up.
-    Revoke(Vec<i32>),
-}
-
-/// A client that can't reach its brokers complains twenty times a second; so often it is passed on.
-pub const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Turns librdkafka's callbacks into events.
-pub struct Callbacks {
-    rebalances: Sender<Rebalance>,
-    complained: Mutex<Option<Instant>>,
-    closing: AtomicBool,
-    /// A commit was not taken.
-    uncommitted: AtomicBool,
-}
-
-impl ClientContext for Callbacks {
-    // Before its log goes to the data queue. Whatever matters comes as an error, too.
-    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        debug!(facility, "Kafka client: {message}");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        use RDKafkaErrorCode::{AllBrokersDown, UnknownTopic, UnknownTopicOrPartition};
-        // What follows the complaint about the last of them, and says less; and what `serve` says better.
-        if let Some(AllBrokersDown | UnknownTopic | UnknownTopicOrPartition) = error.rdkafka_error_code() {
-            return;
-        }
-        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
-        if complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
-            *complained = Some(Instant::now());
-            warn!("Kafka: {}; trying on (is --brokers right?)", in_short(reason));
-        } else {
-            debug!("Kafka client: {reason} ({error})");
-        }
-    }
-}
-
-impl ConsumerContext for Callbacks {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
-        let assign = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        if self.closing.load(Ordering::Relaxed) {
-            // All is settled already, and nothing is taken on; librdkafka only waits for the word.
-            let answer = if assign {
-                consumer.incremental_assign(&TopicPartitionList::new())
-            } else {
-                consumer.incremental_unassign(list)
-            };
-            if let Err(error) = answer {
-                debug!(%error, "answering the last rebalance");
-            }
-            return;
-        }
-        let rebalance = if assign { Rebalance::Assign(partitions) } else { Rebalance::Revoke(partitions) };
-        // The receiver lives as long as the consumer.
-        let _ = self.rebalances.send(rebalance);
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        if let Err(error) = result {
-            // Not fatal: what counts is the checkpoint; the next commit says the same, and perhaps more.
-            warn!(%error, "committing offsets");
-            self.uncommitted.store(true, Ordering::Relaxed);
-        }
-    }
-}
 
 /// What a member is, so that it can join a second time.
 #[derive(Debug, Clone)]
@@ -227,16 +155,10 @@ impl Group {
             defaults.extend(instance.iter().map(|instance| ("group.instance.id", instance.as_str())));
         }
         let (sender, rebalances) = unbounded();
-        let callbacks = Callbacks {
-            rebalances: sender,
-            complained: Mutex::default(),
-            closing: AtomicBool::default(),
-            uncommitted: AtomicBool::default(),
-        };
         let mut config = options.client_config(&defaults);
         watch_topics(&mut config);
         let consumer: BaseConsumer<Callbacks> = config
-            .create_with_context(callbacks)
+            .create_with_context(Callbacks::new(sender))
             .context("the Kafka client refuses its configuration (see --kafka)")?;
         let consumer = Arc::new(consumer);
         let queue = DataQueue::new(Arc::clone(&consumer), *batch);

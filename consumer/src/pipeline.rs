@@ -10,11 +10,12 @@
 //! It owns all state; nothing here is shared but the file's writer and what [`Health`] and [`Metrics`] show. It waits only for new
 //! messages, for room in the file's memory, and, a little, for Redis ([`Patience`](crate::sink::redis::Patience)).
 
+mod commit;
 mod rebalance;
 mod redis;
 
 use crate::counts::{Counts, ServiceNames, Services};
-use crate::group::{COMPLAINT_INTERVAL, Commit, Group, Standing};
+use crate::group::{COMPLAINT_INTERVAL, Group, Standing};
 use crate::health::{Health, State, Vitals};
 use crate::ledger::Ledger;
 use crate::metrics::{Metrics, PartitionLabel, Stage, StageLabel};
@@ -30,19 +31,17 @@ use common::event::now_micros;
 use common::shutdown::Shutdown;
 use crossbeam_channel::TryRecvError;
 use kafka::consume::Item;
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 /// How long to wait for a first message before looking after everything else.
 const IDLE_WAIT: Duration = Duration::from_millis(5);
 /// Without partitions for so long, it is said why that may be.
 const SAY_WAITING_AFTER: Duration = Duration::from_secs(3);
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-/// For the last commit, where more than the display hangs on it: a rebalance may take a session (10 s).
-const COMMIT_TIME: Duration = Duration::from_secs(15);
 /// For what is under way when the program is to end.
 const DRAIN_TIME: Duration = Duration::from_secs(30);
 /// Of that, for Redis, which is caught up at the next start anyway.
@@ -380,45 +379,6 @@ impl Pipeline {
             }
             Err(_) => {}
         }
-    }
-
-    fn commit(&mut self) {
-        // Without new events nothing else would say it again.
-        let positions = match self.group.was_refused() {
-            true => self.ledger.committable(),
-            false => self.ledger.take_committable(),
-        };
-        if let Err(error) = self.group.commit(&self.commits(positions)) {
-            warn!(%error, "committing offsets");
-        }
-    }
-
-    /// Commits for the last time, all of it once more, since an earlier commit may have failed. If the group does not
-    /// take it, the checkpoint still says where reading goes on, but not to who can't see our files.
-    fn commit_all(&self) -> KafkaResult<()> {
-        let time = if self.private_files { COMMIT_TIME } else { Duration::ZERO };
-        let committed = self.group.commit_surely(&self.commits(self.ledger.committable()), time);
-        committed.inspect_err(|error| {
-            if self.private_files {
-                error!(%error, "offsets are not committed: others may write what our files have once more");
-            } else {
-                warn!(%error, "offsets are not committed: the checkpoint says where reading goes on");
-            }
-        })
-    }
-
-    fn commits(&self, positions: Vec<(i32, i64)>) -> Vec<Commit> {
-        let commit = |(partition, offset)| {
-            let Partition { start, checkpointed, .. } = self.partitions.get(&partition)?;
-            if !checkpointed && offset == start.offset {
-                // In our file's name it would say that this one has what another one has.
-                return None;
-            }
-            let topic_id = start.topic_id.clone();
-            let file = self.file.name(partition)?.to_owned();
-            Some(Commit { partition, place: Place { offset, topic_id }, file })
-        };
-        positions.into_iter().filter_map(commit).collect()
     }
 
     /// Makes everything durable, with a deadline, and ends.

@@ -1,0 +1,52 @@
+//! Committing what the sinks have, with the names of topic and file beside each offset.
+
+use super::{Partition, Pipeline};
+use crate::group::Commit;
+use crate::sink::file::checkpoint::Place;
+use rdkafka::error::KafkaResult;
+use std::time::Duration;
+use tracing::{error, warn};
+
+/// For the last commit, where more than the display hangs on it: a rebalance may take a session (10 s).
+const COMMIT_TIME: Duration = Duration::from_secs(15);
+
+impl Pipeline {
+    pub(super) fn commit(&mut self) {
+        // Without new events nothing else would say it again.
+        let positions = match self.group.was_refused() {
+            true => self.ledger.committable(),
+            false => self.ledger.take_committable(),
+        };
+        if let Err(error) = self.group.commit(&self.commits(positions)) {
+            warn!(%error, "committing offsets");
+        }
+    }
+
+    /// Commits for the last time, all of it once more, since an earlier commit may have failed. If the group does not
+    /// take it, the checkpoint still says where reading goes on, but not to who can't see our files.
+    pub(super) fn commit_all(&self) -> KafkaResult<()> {
+        let time = if self.private_files { COMMIT_TIME } else { Duration::ZERO };
+        let committed = self.group.commit_surely(&self.commits(self.ledger.committable()), time);
+        committed.inspect_err(|error| {
+            if self.private_files {
+                error!(%error, "offsets are not committed: others may write what our files have once more");
+            } else {
+                warn!(%error, "offsets are not committed: the checkpoint says where reading goes on");
+            }
+        })
+    }
+
+    fn commits(&self, positions: Vec<(i32, i64)>) -> Vec<Commit> {
+        let commit = |(partition, offset)| {
+            let Partition { start, checkpointed, .. } = self.partitions.get(&partition)?;
+            if !checkpointed && offset == start.offset {
+                // In our file's name it would say that this one has what another one has.
+                return None;
+            }
+            let topic_id = start.topic_id.clone();
+            let file = self.file.name(partition)?.to_owned();
+            Some(Commit { partition, place: Place { offset, topic_id }, file })
+        };
+        positions.into_iter().filter_map(commit).collect()
+    }
+}
