@@ -47,9 +47,8 @@ chaos: setup ## one fault after the other on real servers, every event accounted
 
 SECONDS_EACH ?= 60
 TARGET ?= fuzz_
-fuzz: setup ## bytes at random into all that comes from outside: a minute each; SECONDS_EACH=600 TARGET=fuzz_decode
-	BOLERO_RANDOM_TEST_TIME_MS=$$(( $(SECONDS_EACH) * 1000 )) BOLERO_RANDOM_ITERATIONS=2000000000 \
-		cargo test --release -p common -p producer -p consumer --lib --bins --test fuzz $(TARGET) -- --nocapture
+fuzz: setup ## bytes into all that comes from outside, guided by coverage: a minute each; SECONDS_EACH=600 TARGET=fuzz_decode
+	@scripts/fuzz $(SECONDS_EACH) $(TARGET)
 
 bench: setup ## all figures with plots, and other programs at the same jobs, into benches/results: twenty minutes
 	@benches/peers/setup
