@@ -29,6 +29,10 @@ pub fn init(format: LogFormat) {
     }
 }
 
+const ESC: char = '\u{1b}';
+/// Behind ESC, what tracing-subscriber writes on a terminal.
+const COLOURS: [&str; 9] = ["[0m", "[1m", "[2m", "[3m", "[31m", "[32m", "[33m", "[34m", "[35m"];
+
 /// Standard error; on a terminal a log line takes the place of the status line, which comes again below it.
 struct LogLines {
     over_status_line: bool,
@@ -49,13 +53,22 @@ impl Write for LogLines {
     }
 }
 
-/// A line as it was formatted, which may have colours (ESC of somebody else's making was escaped before). What stands in
-/// it of brokers' and files' making is no other line, and doesn't turn the direction of this one. The escapes are JSON's.
+/// A line as it was formatted, which may have colours. What stands in it of brokers' and files' making is no other line,
+/// moves no cursor and doesn't turn the direction of this one: at the most it has a colour, too. The escapes are JSON's.
 fn harmless_line(line: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(line);
-    let (text, end) = text.strip_suffix('\n').map_or((&*text, ""), |text| (text, "\n"));
+    let (mut rest, end) = text.strip_suffix('\n').map_or((&*text, ""), |text| (text, "\n"));
     let mut out = Vec::with_capacity(line.len());
-    escape(text, |c| forges(c) && c != '\u{1b}', &mut out);
+    while let Some((plain, behind)) = rest.split_once(ESC) {
+        escape(plain, forges, &mut out);
+        let colour = behind.split_inclusive('m').next().filter(|colour| COLOURS.contains(colour));
+        match colour {
+            Some(colour) => write!(out, "{ESC}{colour}").expect("a Vec takes everything"),
+            None => escape("\u{1b}", forges, &mut out),
+        }
+        rest = &behind[colour.map_or(0, str::len)..];
+    }
+    escape(rest, forges, &mut out);
     out.extend_from_slice(end.as_bytes());
     out
 }
@@ -107,9 +120,11 @@ mod tests {
         for format in [LogFormat::Text, LogFormat::Json] {
             let said = logged(format, hostile);
             assert_eq!(said.lines().count(), 2, "{said:?}");
-            // The colours of a terminal are ours.
-            let plain = said.replace("\u{1b}[", "").replace('\n', "");
-            assert!(!plain.contains(forges) && !said.contains("\u{1b}[2J"), "{said:?}");
+            let plain = COLOURS
+                .iter()
+                .fold(said.replace('\n', ""), |text, colour| text.replace(&format!("{ESC}{colour}"), ""));
+            assert!(!plain.contains(forges), "{said:?}");
+            assert_eq!(plain.len() < said.len() - 2, matches!(format, LogFormat::Text), "coloured: {said:?}");
         }
         for line in logged(LogFormat::Json, hostile).lines() {
             let object: serde_json::Value = serde_json::from_str(line).expect("JSON");

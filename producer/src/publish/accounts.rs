@@ -119,7 +119,7 @@ mod tests {
         accounts.failed(8, 100, "timed out");
         assert_eq!(accounts.in_flight(), 3);
         accounts.taken_back(3, 300);
-        assert_eq!((accounts.in_flight(), accounts.bytes), (0, 500));
+        assert_eq!((accounts.in_flight(), accounts.bytes), (0, 400));
         accounts.sent(3, 300);
         accounts.acknowledged(2, Some((9, 10)), 70);
         accounts.acknowledged(1, Some((2, 2)), 60);
