@@ -23,6 +23,9 @@ const COLOURS: [RGBColor; 4] = [BLUE, RED, plot::GREEN, ORANGE];
 /// Where the logarithmic axes begin, events: fewer are on their way at any time.
 const LOWEST: f64 = 100.0;
 
+/// And s.
+const SHORTEST: f64 = 0.1;
+
 /// A rate is the mean of so long, s.
 const WINDOW: f64 = 1.0;
 
@@ -135,10 +138,14 @@ fn timeline(shown: &Shown) -> Result<String> {
     let mut legend = vec![(Mark::Line, GREY, "into the topic")];
     legend.extend(COLOURS.into_iter().zip(&names).map(|(colour, name)| (Mark::Line, colour, name.as_str())));
     legend.extend([(Mark::Area, FAULT, "fault"), (Mark::Area, RECOVERY, "until well")]);
-    sheet("A bad night", "numbers are those of the table", &legend, 640, |area| {
+    sheet("A bad night", "numbers are those of the table", &legend, 900, |area| {
         let (above, below) = area.split_vertically(270);
+        let (middle, below) = below.split_vertically(265);
         rates(&above, shown)?;
-        behind(&below, shown)
+        let title = "events in the topic that a sink does not have yet, logarithmic";
+        behind(&middle, shown, (title, ""), LOWEST, lag)?;
+        let title = "latency: s for which the oldest of them has been there, logarithmic";
+        behind(&below, shown, (title, "seconds after the start"), SHORTEST, latency)
     })
 }
 
@@ -178,21 +185,40 @@ fn rates(area: &Area<'_>, shown: &Shown) -> Result<()> {
     Ok(())
 }
 
-fn behind(area: &Area<'_>, shown: &Shown) -> Result<()> {
-    let lag = |sink: usize| -> Vec<(f64, f64)> {
-        let lag = |sample: &Sample| (sample.at, sample.topic.saturating_sub(sample.sinks[sink]) as f64);
-        shown.samples.iter().map(lag).collect()
-    };
-    let curves: Vec<Vec<(f64, f64)>> = (0..SINKS.len()).map(lag).collect();
-    let highest = curves.iter().flatten().map(|point| point.1).fold(LOWEST, f64::max);
-    let title = "events in the topic that a sink does not have yet, logarithmic";
-    let y = Axis::logarithmic((LOWEST, highest), short);
-    let mut chart = panel(area, title, (x(shown), "seconds after the start"), y, (64, 20))?;
-    shade(&mut chart, &shown.outcomes, (LOWEST, highest))?;
+/// How far each sink is behind, by a measure of its own with a lowest value that is shown.
+fn behind(
+    area: &Area<'_>,
+    shown: &Shown,
+    (title, below): (&str, &str),
+    lowest: f64,
+    measure: impl Fn(&[Sample], usize) -> Vec<(f64, f64)>,
+) -> Result<()> {
+    let curves: Vec<Vec<(f64, f64)>> = (0..SINKS.len()).map(|sink| measure(&shown.samples, sink)).collect();
+    let highest = curves.iter().flatten().map(|point| point.1).fold(lowest * 10.0, f64::max);
+    let y = Axis::logarithmic((lowest, highest), short);
+    let mut chart = panel(area, title, (x(shown), below), y, (64, 20))?;
+    shade(&mut chart, &shown.outcomes, (lowest, highest))?;
     for (colour, curve) in COLOURS.into_iter().zip(curves) {
         chart.draw_series([PathElement::new(curve, colour.stroke_width(1))])?;
     }
     Ok(())
+}
+
+/// Events in the topic that a sink does not have.
+fn lag(samples: &[Sample], sink: usize) -> Vec<(f64, f64)> {
+    let lag = |sample: &Sample| (sample.at, sample.topic.saturating_sub(sample.sinks[sink]) as f64);
+    samples.iter().map(lag).collect()
+}
+
+/// For how long the oldest event that a sink does not have has been in the topic, s.
+fn latency(samples: &[Sample], sink: usize) -> Vec<(f64, f64)> {
+    let latency = |sample: &Sample| {
+        let had = sample.sinks[sink];
+        let more = samples.partition_point(|earlier| earlier.topic <= had);
+        let since = samples.get(more).map_or(sample.at, |earlier| earlier.at);
+        (sample.at, (sample.at - since).max(0.0))
+    };
+    samples.iter().map(latency).collect()
 }
 
 fn x(shown: &Shown) -> Axis {
@@ -214,4 +240,19 @@ fn rate(samples: &[Sample], count: impl Fn(&Sample) -> u64) -> Vec<(f64, f64)> {
         }
     }
     rates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latency_is_the_age_of_the_oldest_event_that_is_missing() {
+        let sample = |at: f64, topic, sink| Sample { at, topic, sinks: [sink; 4] };
+        // It has all; stands still; catches up; is thrown back to its beginning.
+        let samples = [sample(1.0, 10, 10), sample(2.0, 20, 10), sample(4.0, 40, 10), sample(5.0, 50, 30)];
+        let thrown_back = [&samples[..], &[sample(6.0, 60, 0), sample(7.0, 60, 60)]].concat();
+        let seconds: Vec<f64> = latency(&thrown_back, 0).into_iter().map(|(_, seconds)| seconds).collect();
+        assert_eq!(seconds, [0.0, 0.0, 2.0, 1.0, 5.0, 0.0]);
+    }
 }
