@@ -1,5 +1,6 @@
 //! What producer and consumer must agree on: the event and how it is read, who sent it, reports, units.
 
+pub mod crash;
 pub mod decode;
 pub mod event;
 pub mod latency_log;

@@ -20,8 +20,8 @@ mod watchdog;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use common::decode::harmless;
-use common::telemetry;
 use common::terminal::{self, say_error};
+use common::{crash, telemetry};
 use std::process::ExitCode;
 use tracing::error;
 
@@ -81,6 +81,7 @@ pub fn main() -> ExitCode {
         Some(Command::Health(args)) => probe::run(&args),
         None => {
             telemetry::init(flags.log_format);
+            crash::on_panic();
             let config = flags.validate().unwrap_or_else(|problem| impossible(problem));
             return match run::run(config) {
                 Ok(()) => ExitCode::SUCCESS,

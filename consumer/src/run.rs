@@ -14,7 +14,7 @@ use crate::sink::file::{FileSink, Layout};
 use crate::sink::redis::RedisSink;
 use crate::sink::redis::feed::RedisFeed;
 use crate::{http, status, watchdog};
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use common::shutdown::Shutdown;
 use std::thread;
 use std::time::Duration;
@@ -69,7 +69,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     );
     let worked = work(pipelines, &shutdown);
     if worked.is_ok() {
-        writer.join().map_err(|_| anyhow!("the file's writer panicked"))?;
+        writer.join().expect("a panic ends the program");
     }
     worked.and(latency_log.map_or(Ok(()), LatencyLog::finish))
 }
@@ -146,8 +146,7 @@ fn work(pipelines: Vec<Pipeline>, shutdown: &Shutdown) -> anyhow::Result<()> {
             };
             threads.push(thread::Builder::new().name(format!("worker-{worker}")).spawn_scoped(scope, run)?);
         }
-        let ends =
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a worker panicked")));
+        let ends = threads.into_iter().map(|thread| thread.join().expect("a panic ends the program"));
         let mut problems = ends.filter_map(Result::err).collect::<Vec<_>>().into_iter();
         let first = problems.next();
         problems.for_each(|problem| error!("another worker: {problem:#}"));
@@ -155,7 +154,7 @@ fn work(pipelines: Vec<Pipeline>, shutdown: &Shutdown) -> anyhow::Result<()> {
     })
 }
 
-/// Asks for the end when it is dropped, by a panic, too.
+/// Asks for the end when it is dropped.
 struct EndsAll<'s>(&'s Shutdown);
 
 impl Drop for EndsAll<'_> {

@@ -19,6 +19,7 @@ mod weights;
 
 use common::shutdown::Shutdown;
 use common::terminal::{self, say_error};
+use common::{crash, telemetry};
 use config::{Config, Impossible};
 use std::process::ExitCode;
 
@@ -47,7 +48,8 @@ pub fn main() -> ExitCode {
 
 fn start() -> anyhow::Result<()> {
     let config = Config::try_from(terminal::parse::<cli::Cli>())?;
-    common::telemetry::init(config.log_format);
+    telemetry::init(config.log_format);
+    crash::on_panic();
     let shutdown = Shutdown::on_signals()?;
     run::run(&config, &shutdown)
 }
