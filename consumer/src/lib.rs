@@ -8,6 +8,7 @@ mod health;
 mod http;
 mod latency_log;
 mod ledger;
+mod memory;
 mod metrics;
 mod pipeline;
 mod probe;

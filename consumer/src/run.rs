@@ -13,7 +13,7 @@ use crate::sink::file::log_file::{FileError, LogFile};
 use crate::sink::file::{FileSink, Layout};
 use crate::sink::redis::RedisSink;
 use crate::sink::redis::feed::RedisFeed;
-use crate::{http, status, watchdog};
+use crate::{http, memory, status, watchdog};
 use anyhow::bail;
 use common::shutdown::Shutdown;
 use std::thread;
@@ -33,6 +33,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let health = Health::default();
     http::serve(config.metrics_addr, registry, metrics.clone(), health.clone())?;
     status::start(metrics.clone(), health.clone())?;
+    memory::start()?;
     // A single file is locked before the group is joined: who stands by takes no partitions.
     let single = match &config.file.layout {
         Layout::Single(_) => match have_file(&config, &health, &shutdown)? {
