@@ -27,6 +27,8 @@ demo: setup ## the whole pipeline on servers of its own, half a minute once buil
 # more than they work, so there are half as many again as processors.
 test: export JAVA_TOOL_OPTIONS ?= -XX:TieredStopAtLevel=1
 test: export RUST_TEST_THREADS ?= $(shell expr $$(nproc) \* 3 / 2)
+# Each fuzz target for ten seconds: two minutes in all.
+test: export BOLERO_RANDOM_TEST_TIME_MS ?= 10000
 test: ## everything: lints, unit tests, audits on real servers, Compose
 	@scripts/step scripts/setup
 	@scripts/step $(MAKE) --no-print-directory lint
