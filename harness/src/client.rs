@@ -307,8 +307,12 @@ fn watermarks(probe: &BaseConsumer, topic: &str) -> Result<Vec<(i64, i64)>> {
     (0..partitions)
         .map(|partition| {
             let partition = i32::try_from(partition)?;
-            probe
-                .fetch_watermarks(topic, partition, EXCHANGE)
+            let answer = || match probe.fetch_watermarks(topic, partition, EXCHANGE) {
+                // From a leader that is new, until the others have asked it for what it has.
+                Err(KafkaError::MetadataFetch(RDKafkaErrorCode::OffsetNotAvailable)) => None,
+                answer => Some(answer),
+            };
+            wait_until("the leader to know its end", EXCHANGE, answer)?
                 .with_context(|| format!("no watermarks of {topic}/{partition}"))
         })
         .collect()
