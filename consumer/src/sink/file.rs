@@ -11,6 +11,7 @@ pub mod checkpoint;
 pub mod disk;
 pub mod lock;
 pub mod log_file;
+mod moved;
 mod owners;
 pub mod writer;
 

@@ -39,6 +39,9 @@ pub struct Checkpoint {
     pub length: u64,
     /// CRC-32 of the last (up to) [`TAIL_BYTES`] of those, by which the file is known again.
     pub tail_crc: u32,
+    /// The file's number in its file system, by which it is found where somebody moved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inode: Option<u64>,
     /// By partition.
     pub partitions: BTreeMap<i32, Position>,
 }
@@ -129,9 +132,30 @@ impl Checkpoint {
             topic: topic.to_owned(),
             length: 0,
             tail_crc: 0,
+            inode: None,
             partitions: BTreeMap::new(),
         }
     }
+
+    /// Whether the file begins with what counts, by its end.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn fits(&self, file: &File) -> io::Result<bool> {
+        Ok(file.metadata()?.len() >= self.length
+            && crc32fast::hash(&read_tail(file, self.length)?) == self.tail_crc)
+    }
+}
+
+/// The last (up to) [`TAIL_BYTES`] of the first `length` bytes.
+///
+/// # Errors
+/// What the operating system says, or that there are not so many.
+pub fn read_tail(file: &File, length: u64) -> io::Result<Vec<u8>> {
+    let mut tail = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(TAIL_BYTES)];
+    let from = length - tail.len() as u64;
+    file.read_exact_at(&mut tail, from)?;
+    Ok(tail)
 }
 
 /// The checkpoint's file, open.
@@ -273,7 +297,7 @@ pub enum Links {
 }
 
 impl Links {
-    fn flags(self) -> i32 {
+    pub(super) fn flags(self) -> i32 {
         match self {
             Links::Follow => 0,
             Links::Refuse => i32::try_from(OFlags::NOFOLLOW.bits()).expect("flags of open(2) are an int"),

@@ -9,19 +9,20 @@
 //! | found | rule |
 //! |---|---|
 //! | longer than the checkpoint says | a crash: cut back to the checkpoint |
-//! | missing, renamed, replaced | somebody rotated it: a new file goes on where the old one ended |
+//! | missing, renamed, replaced | somebody rotated it: a new file goes on where the old one ended; what a crash left in that is cut off if it is still in the folder |
 //! | shorter, or other bytes at its end | somebody truncated or edited it: go on behind its last line |
 //! | no checkpoint beside it, at the start | not ours: nothing is cut, go on behind its last line |
 //! | the same, while running | somebody removed it: it is made again |
 //!
 //! Reading always goes on where the checkpoint says: what was taken away by hand is not written again.
 
-use super::checkpoint::{Checkpoint, CheckpointFile, Links, Place, Position, TAIL_BYTES};
+use super::checkpoint::{Checkpoint, CheckpointFile, Links, Place, Position, TAIL_BYTES, read_tail};
 use super::disk::DiskFile;
 use super::lock::{FileLock, LockError, open_data};
+use super::moved;
 use crate::counts::{Counts, ServiceNames};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -119,6 +120,7 @@ impl LogFile {
             _lock: lock,
         };
         log_file.repair(known).map_err(io_error)?;
+        log_file.remember_inode().map_err(io_error)?;
         log_file.write_checkpoint().map_err(io_error)?;
         Ok(log_file)
     }
@@ -126,24 +128,29 @@ impl LogFile {
     fn repair(&mut self, known: bool) -> io::Result<()> {
         let found = self.file.file().metadata()?.len();
         let expected = self.checkpoint.length;
-        if known
-            && found >= expected
-            && crc32fast::hash(&self.read_tail(expected)?) == self.checkpoint.tail_crc
-        {
+        if known && self.checkpoint.fits(self.file.file())? {
             if found > expected {
                 info!(file = %self.path.display(), bytes = found - expected, "cut back to the checkpoint");
                 self.file.file().set_len(expected)?;
                 self.file.file().sync_all()?;
             }
             self.length = expected;
-            self.tail = self.read_tail(expected)?;
+            self.tail = read_tail(self.file.file(), expected)?;
             return Ok(());
         }
         if known && (found > 0 || expected > 0) {
-            warn!(
-                file = %self.path.display(), expected, found,
-                "the file was rotated, truncated or edited by somebody else: going on behind its last line"
-            );
+            let file = self.path.display();
+            match moved::cut_back(&self.path, &self.checkpoint) {
+                Ok(Some((moved, bytes))) => {
+                    let moved = moved.display();
+                    info!(%file, %moved, bytes, "somebody moved the file away: that one is cut back to the checkpoint");
+                }
+                missing => warn!(
+                    %file, expected, found, error = missing.err().map(tracing::field::display),
+                    "somebody rotated, truncated or edited the file: going on behind its last line; in one that was \
+                     moved elsewhere, what stands behind the expected length comes here again"
+                ),
+            }
         }
         self.go_on_behind(found)
     }
@@ -151,18 +158,11 @@ impl LogFile {
     /// Goes on behind the first `length` bytes, on a new line.
     fn go_on_behind(&mut self, length: u64) -> io::Result<()> {
         self.length = length;
-        self.tail = self.read_tail(length)?;
+        self.tail = read_tail(self.file.file(), length)?;
         if self.tail.last().is_some_and(|&byte| byte != b'\n') {
             self.append(b"\n")?;
         }
         Ok(())
-    }
-
-    fn read_tail(&self, length: u64) -> io::Result<Vec<u8>> {
-        let mut tail = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(TAIL_BYTES)];
-        let from = length - tail.len() as u64;
-        self.file.file().read_exact_at(&mut tail, from)?;
-        Ok(tail)
     }
 
     /// Random name of this file, the same for every consumer that holds it.
@@ -216,7 +216,7 @@ impl LogFile {
         if found < self.length {
             warn!(file = %self.path.display(), "somebody truncated the file while it was written: a line may be cut");
             self.length = found;
-            self.tail = self.read_tail(found)?;
+            self.tail = read_tail(self.file.file(), found)?;
             return Ok(());
         }
         if lines.len() >= TAIL_BYTES {
@@ -325,7 +325,13 @@ impl LogFile {
         let found = self.file.file().metadata()?.len();
         self.go_on_behind(found)?;
         self.sync()?;
+        self.remember_inode()?;
         self.write_checkpoint()
+    }
+
+    fn remember_inode(&mut self) -> io::Result<()> {
+        self.checkpoint.inode = Some(self.file.file().metadata()?.ino());
+        Ok(())
     }
 }
 

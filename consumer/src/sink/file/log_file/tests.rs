@@ -204,3 +204,58 @@ fn a_link_is_followed_only_where_the_user_named_it() {
     drop(open(Links::Follow).unwrap());
     assert!(target.exists());
 }
+
+/// Given a crash with a line that no checkpoint covers, and a file that is moved away before the next start, then that
+/// line, which comes again, is in the new file only.
+#[test]
+fn moved_between_crash_and_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("logs.txt");
+    let (moved, copy) = (folder.path().join("moved.txt"), folder.path().join("copy.txt"));
+    let mut file = open(&path);
+    durable_line(&mut file, "one\n", 1);
+    file.append(b"two\n").unwrap();
+    drop(file);
+    std::fs::rename(&path, &moved).unwrap();
+    std::fs::copy(&moved, &copy).unwrap();
+    let mut file = open(&path);
+    assert_eq!(file.position(0).unwrap().next, 1);
+    durable_line(&mut file, "two\n", 2);
+    let text = |path: &Path| std::fs::read_to_string(path).unwrap();
+    assert_eq!((text(&moved), text(&path)), ("one\n".to_owned(), "two\n".to_owned()));
+    assert_eq!(text(&copy), "one\ntwo\n", "no file of ours");
+
+    // The new one is known by its own number from then on.
+    file.append(b"three\n").unwrap();
+    drop(file);
+    let again = folder.path().join("again.txt");
+    std::fs::rename(&path, &again).unwrap();
+    drop(open(&path));
+    assert_eq!((text(&moved), text(&again)), ("one\n".to_owned(), "two\n".to_owned()));
+}
+
+/// Nothing is cut off a file that only has the number, or that somebody writes.
+#[test]
+fn what_is_not_known_for_sure_is_not_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("logs.txt");
+    let moved = folder.path().join("moved.txt");
+    for foreign in [true, false] {
+        let mut file = open(&path);
+        durable_line(&mut file, "one\n", 1);
+        file.append(b"two\n").unwrap();
+        drop(file);
+        std::fs::rename(&path, &moved).unwrap();
+        let held = File::options().write(true).open(&moved).unwrap();
+        if foreign {
+            held.set_len(0).unwrap();
+            std::fs::write(&moved, "something else\n").unwrap();
+        } else {
+            held.lock().unwrap();
+        }
+        drop(open(&path));
+        let kept = std::fs::read_to_string(&moved).unwrap();
+        assert_eq!(kept, if foreign { "something else\n" } else { "one\ntwo\n" });
+        std::fs::remove_file(&path).unwrap();
+    }
+}
