@@ -137,13 +137,21 @@ impl Checkpoint {
         }
     }
 
-    /// Whether the file begins with what counts, by its end.
+    /// Cuts a file back to what counts, durably, and gives the bytes that went. None, and nothing is cut, if it does not
+    /// begin with what counts, by the end of that.
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn fits(&self, file: &File) -> io::Result<bool> {
-        Ok(file.metadata()?.len() >= self.length
-            && crc32fast::hash(&read_tail(file, self.length)?) == self.tail_crc)
+    pub fn cut_back(&self, file: &File) -> io::Result<Option<u64>> {
+        let Some(surplus) = file.metadata()?.len().checked_sub(self.length) else { return Ok(None) };
+        if crc32fast::hash(&read_tail(file, self.length)?) != self.tail_crc {
+            return Ok(None);
+        }
+        if surplus > 0 {
+            file.set_len(self.length)?;
+            file.sync_all()?;
+        }
+        Ok(Some(surplus))
     }
 }
 

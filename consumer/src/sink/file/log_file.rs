@@ -9,7 +9,8 @@
 //! | found | rule |
 //! |---|---|
 //! | longer than the checkpoint says | a crash: cut back to the checkpoint |
-//! | missing, renamed, replaced | somebody rotated it: a new file goes on where the old one ended; what a crash left in that is cut off if it is still in the folder |
+//! | missing, renamed, replaced | somebody rotated it: a new file goes on where the old one ended |
+//! | the same, after a crash | the old one is cut back, too, if it is still in the folder |
 //! | shorter, or other bytes at its end | somebody truncated or edited it: go on behind its last line |
 //! | no checkpoint beside it, at the start | not ours: nothing is cut, go on behind its last line |
 //! | the same, while running | somebody removed it: it is made again |
@@ -128,11 +129,9 @@ impl LogFile {
     fn repair(&mut self, known: bool) -> io::Result<()> {
         let found = self.file.file().metadata()?.len();
         let expected = self.checkpoint.length;
-        if known && self.checkpoint.fits(self.file.file())? {
-            if found > expected {
-                info!(file = %self.path.display(), bytes = found - expected, "cut back to the checkpoint");
-                self.file.file().set_len(expected)?;
-                self.file.file().sync_all()?;
+        if known && let Some(bytes) = self.checkpoint.cut_back(self.file.file())? {
+            if bytes > 0 {
+                info!(file = %self.path.display(), bytes, "cut back to the checkpoint");
             }
             self.length = expected;
             self.tail = read_tail(self.file.file(), expected)?;

@@ -23,10 +23,9 @@ pub fn cut_back(path: &Path, checkpoint: &Checkpoint) -> io::Result<Option<(Path
         }
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).custom_flags(Links::Refuse.flags()).open(entry.path())?;
-        if checkpoint.fits(&file)? && file.try_lock().is_ok() {
-            let surplus = file.metadata()?.len() - checkpoint.length;
-            file.set_len(checkpoint.length)?;
-            file.sync_all()?;
+        if file.try_lock().is_ok()
+            && let Some(surplus) = checkpoint.cut_back(&file)?
+        {
             return Ok(Some((entry.path(), surplus)));
         }
     }
