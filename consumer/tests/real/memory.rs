@@ -1,10 +1,11 @@
 //! Memory is what `--memory` says and a little more, whatever the size of events.
 
 use crate::scene::{PATIENCE, Scene};
-use harness::{Program, wait_until};
+use harness::usage::{held, usage};
+use harness::wait_until;
 
-/// Beside the events: the program, its clients' buffers, and what the allocator keeps, MiB.
-const BESIDE: u64 = 36;
+/// Beside the events: the program, its clients' buffers, and what the allocator keeps.
+const BESIDE: u64 = 36 << 20;
 
 /// Given a backlog of events of 20 KiB, which would fill a batch of 10,000 with 200 MB, when the consumer has 16 MiB for
 /// events, then its peak stays near that.
@@ -16,10 +17,10 @@ fn large_events_need_no_more_than_small_ones() {
     scene.finish(&mut producer);
     let mut consumer = scene.consumer("logs.txt", &["--memory", "16MiB"]);
     scene.await_count(20_000);
-    let peak = mebibytes(&consumer, "VmHWM:");
+    let peak = usage(consumer.pid()).memory_peak;
     scene.end(&mut consumer);
     scene.audit(&[scene.path("logs.txt")], &["report.json"], 20_000);
-    assert!(peak < 16 + BESIDE, "{peak} MiB");
+    assert!((1..(16 << 20) + BESIDE).contains(&peak), "{} MiB", peak >> 20);
 }
 
 /// What a backlog took is given back once it is read, not kept until the next one, which would keep a little more.
@@ -30,16 +31,10 @@ fn a_backlog_is_forgotten() {
     scene.finish(&mut producer);
     let mut consumer = scene.consumer("logs.txt", &[]);
     scene.await_count(1_000_000);
-    let peak = mebibytes(&consumer, "VmHWM:");
-    let memory_falls = || (mebibytes(&consumer, "VmRSS:") < peak / 2).then_some(());
+    let peak = usage(consumer.pid()).memory_peak;
+    let memory_falls = || (held(consumer.pid()).unwrap().memory < peak / 2).then_some(());
     wait_until("memory to fall to half its peak", PATIENCE, memory_falls).unwrap();
-    assert!(peak > 2 * BESIDE, "no backlog: {peak} MiB");
+    assert!(peak > 2 * BESIDE, "no backlog: {} MiB", peak >> 20);
     scene.end(&mut consumer);
     scene.audit(&[scene.path("logs.txt")], &["report.json"], 1_000_000);
-}
-
-fn mebibytes(program: &Program, which: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
-    let kibibytes = status.lines().find_map(|line| line.strip_prefix(which)).unwrap();
-    kibibytes.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
 }

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use tempfile::TempDir;
 
 fn checkpoint(generation: u64, partitions: i32) -> Checkpoint {
     let mut checkpoint = Checkpoint { generation, length: generation * 100, ..Checkpoint::new("logs") };
@@ -14,6 +15,15 @@ fn checkpoint(generation: u64, partitions: i32) -> Checkpoint {
         checkpoint.partitions.insert(p, position);
     }
     checkpoint
+}
+
+/// A data file's path, in a folder that goes with the first, and its checkpoint without a record.
+fn new_file() -> (TempDir, PathBuf, CheckpointFile) {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("logs.txt");
+    let (file, none) = CheckpointFile::open(&data).unwrap();
+    assert_eq!(none, None);
+    (folder, data, file)
 }
 
 /// What whoever opens it next would find.
@@ -46,10 +56,7 @@ fn services_of_a_file_that_a_busy_consumer_takes_over() {
 
 #[test]
 fn the_last_record_counts() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("logs.txt");
-    let (mut file, none) = CheckpointFile::open(&data).unwrap();
-    assert_eq!(none, None);
+    let (_folder, data, mut file) = new_file();
     let mut last = checkpoint(0, 4);
     for generation in 1..6 {
         last.generation = generation;
@@ -61,9 +68,7 @@ fn the_last_record_counts() {
 
 #[test]
 fn a_record_that_outgrows_its_slot_moves() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("logs.txt");
-    let (mut file, _) = CheckpointFile::open(&data).unwrap();
+    let (_folder, data, mut file) = new_file();
     let mut last = checkpoint(1, 4);
     file.write(&last).unwrap();
     last = Checkpoint { file_id: last.file_id, ..checkpoint(2, 2_000) };
@@ -76,9 +81,7 @@ fn a_record_that_outgrows_its_slot_moves() {
 
 #[test]
 fn a_removed_one_is_made_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("logs.txt");
-    let (mut file, _) = CheckpointFile::open(&data).unwrap();
+    let (_folder, data, mut file) = new_file();
     // In larger slots, with the record in the first.
     let last = checkpoint(2, 2_000);
     file.write(&last).unwrap();
@@ -91,10 +94,8 @@ fn a_removed_one_is_made_again() {
 
 #[test]
 fn what_is_larger_than_any_checkpoint_is_neither_read_nor_written() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("logs.txt");
+    let (_folder, data, mut file) = new_file();
     let path = CheckpointFile::path_of(&data);
-    let (mut file, _) = CheckpointFile::open(&data).unwrap();
     file.max_bytes = 4 * FIRST_SLOT_BYTES as u64;
     let last = checkpoint(1, 4);
     file.write(&last).unwrap();
@@ -117,10 +118,8 @@ fn what_is_larger_than_any_checkpoint_is_neither_read_nor_written() {
 /// whole or the one before is.
 #[test]
 fn cut_at_every_byte() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("logs.txt");
+    let (_folder, data, mut file) = new_file();
     let path = CheckpointFile::path_of(&data);
-    let (mut file, _) = CheckpointFile::open(&data).unwrap();
     let one = checkpoint(1, 2);
     file.write(&one).unwrap();
     let two = Checkpoint { generation: 2, length: 999, ..one.clone() };
@@ -163,9 +162,7 @@ fn fuzz_checkpoint_bytes() {
 
 /// Two records in one file, its bytes, and how large a slot of it is.
 fn two_records() -> ([Checkpoint; 2], Vec<u8>, usize) {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("logs.txt");
-    let (mut file, _) = CheckpointFile::open(&data).unwrap();
+    let (_folder, data, mut file) = new_file();
     let one = checkpoint(1, 2);
     let two = Checkpoint { generation: 2, length: 999, ..one.clone() };
     file.write(&one).unwrap();
