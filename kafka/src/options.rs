@@ -295,7 +295,8 @@ mod tests {
         assert!(refused.starts_with("--kafka linger.ms=-5: ") && !refused.contains('\n'), "{refused:?}");
     }
 
-    /// Any file is read, or a line of it refused. Whatever librdkafka has against it, no value is shown.
+    /// Any file is read, or a line of it refused. Whatever librdkafka has against it, no value is shown, and
+    /// no control character that is not in the file.
     #[test]
     fn fuzz_kafka_config() {
         bolero::check!().for_each(|bytes: &[u8]| {
@@ -316,6 +317,7 @@ mod tests {
             let marked = file.0.iter().map(|(key, value)| (key.clone(), format!("{value}hunter2"))).collect();
             for file in [file, Properties(marked)] {
                 let Err(said) = told(file) else { continue };
+                assert!(said.chars().all(|c| !c.is_control() || text.contains(c)), "{said:?}");
                 assert!(text.contains("hunter2") || !said.contains("hunter2"), "{said}");
             }
         });
