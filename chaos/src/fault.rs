@@ -32,6 +32,8 @@ pub enum Fault {
     PowerLost,
     /// Somebody moves a file away under the writer
     FileMoved,
+    /// All consumers of a group are killed, and a file is moved away before they are started again
+    KilledAndMoved,
     /// The clock of the consumers jumps by an hour, ahead or back, and later to where it was
     ClockJumps,
     /// The producer is killed; another one goes on
@@ -42,7 +44,7 @@ pub enum Fault {
     BrokerRestarted,
     /// The broker that is the controller is killed and started again
     ControllerKilled,
-    /// All brokers are killed and started again
+    /// All brokers are killed, and started again half a minute later
     BrokersKilled,
     /// ZooKeeper is killed and started again
     ZookeeperKilled,
@@ -91,6 +93,7 @@ impl Fault {
             | Fault::CheckpointFlipped
             | Fault::ConsumerStopped
             | Fault::FileMoved
+            | Fault::KilledAndMoved
             | Fault::PartitionsAdded
             | Fault::ProducerKilled
             | Fault::TopicAnew
@@ -108,9 +111,8 @@ impl Fault {
             | Fault::RedisReadOnly => (2.0, 6.0),
             // Longer than a session.
             Fault::ConsumerFrozen | Fault::ConsumerJoins => (4.0, 6.0),
-            Fault::BrokerKilled | Fault::ControllerKilled | Fault::ZookeeperKilled | Fault::BrokersKilled => {
-                (1.0, 5.0)
-            }
+            Fault::BrokerKilled | Fault::ControllerKilled | Fault::ZookeeperKilled => (1.0, 5.0),
+            Fault::BrokersKilled => (30.0, 30.0),
             // Longer than Sentinels wait.
             Fault::RedisKilled | Fault::RedisFrozen | Fault::RedisEmptied => (2.0, 6.0),
             Fault::NetworkSilent | Fault::NetworkDown => (2.0, 8.0),

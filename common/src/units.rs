@@ -93,6 +93,11 @@ pub fn format_grouped(number: u64) -> String {
     text
 }
 
+/// Writes how many there are of what: `1 line`, `2,000 lines`.
+pub fn format_counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", format_grouped(number), if number == 1 { "" } else { "s" })
+}
+
 /// Writes a size for people: `1.5 MiB`.
 pub fn format_size(bytes: u64) -> String {
     bytesize::ByteSize::b(bytes).display().iec().to_string()
@@ -130,6 +135,7 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (20_000_000, "20,000,000")] {
             assert_eq!(format_grouped(number), text);
         }
+        assert_eq!([0, 1, 1_000].map(|n| format_counted(n, "line")), ["0 lines", "1 line", "1,000 lines"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From raw flags to one validated configuration, before anything starts.
 
+use crate::http::parse_address;
 use crate::pipeline::FileFormat;
 use crate::sink::file::log_file::Rotation;
 use crate::sink::file::{FileConfig, Layout};
@@ -45,7 +46,8 @@ pub struct Flags {
     #[arg(long, env = "SLUICE_SYNC_INTERVAL", default_value = "25ms", value_parser = parse_duration, value_name = "TIME")]
     sync_interval: Duration,
 
-    /// Put the file aside under a name with the time once it has this size
+    /// Put the file aside under a name with the time once it has this size, or a little more: it is looked at after each
+    /// sync
     #[arg(long, env = "SLUICE_ROTATE_SIZE", value_parser = parse_size, value_name = "SIZE")]
     rotate_size: Option<u64>,
 
@@ -95,8 +97,8 @@ pub struct Flags {
     #[arg(long, env = "SLUICE_BATCH_EVENTS", default_value = "10k", value_parser = parse_count, value_name = "COUNT")]
     batch_events: u64,
 
-    /// Where /metrics, /healthz and /readyz are served
-    #[arg(long, env = "SLUICE_METRICS_ADDR", default_value = "127.0.0.1:9600", value_name = "ADDR:PORT")]
+    /// Where /metrics, /healthz and /readyz are served; port 0 is any free one, for a second consumer on one machine
+    #[arg(long, env = "SLUICE_METRICS_ADDR", default_value = "127.0.0.1:9600", value_parser = parse_address, value_name = "ADDR:PORT")]
     metrics_addr: SocketAddr,
 
     /// Write latencies into this file, from when an event was due to fetched, in Redis, and synced: an HdrHistogram

@@ -13,6 +13,7 @@ use anyhow::Context;
 use crossbeam_channel::{Receiver, unbounded};
 use kafka::consume::{AtMost, DataQueue, watch_topics};
 use kafka::options::KafkaOptions;
+use kafka::topic::create_it;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
@@ -243,8 +244,8 @@ impl Group {
 
     /// Says that the topic is waited for.
     pub fn say_no_topic(&self) {
-        let topic = &self.topic;
-        warn!(topic, "the topic does not exist yet, waiting for it: create it, or check --topic");
+        let advice = create_it(&self.membership.options.brokers, &self.topic);
+        warn!("topic '{}' does not exist yet, waiting for it: {advice}", self.topic);
     }
 
     /// The offset after a partition's last message, as of the last fetch.

@@ -108,13 +108,12 @@ impl Health {
 
     /// Partitions that the workers have.
     pub fn partitions(&self) -> usize {
-        self.workers().map(|worker| worker.partitions.load(Ordering::Relaxed)).sum()
+        self.workers().map(|worker| worker.partitions()).sum()
     }
 
     /// True while Redis keeps up with every worker that has partitions.
     pub fn redis_attached(&self) -> bool {
-        let mut with_partitions =
-            self.workers().filter(|worker| worker.partitions.load(Ordering::Relaxed) > 0).peekable();
+        let mut with_partitions = self.workers().filter(|worker| worker.partitions() > 0).peekable();
         with_partitions.peek().is_some()
             && with_partitions.all(|worker| worker.redis_attached.load(Ordering::Relaxed))
     }
@@ -161,7 +160,6 @@ impl Health {
 pub struct Vitals {
     started: Instant,
     beat_ms: AtomicU64,
-    partitions: AtomicUsize,
     redis_attached: AtomicBool,
     oldest_unsynced: Mutex<Option<Instant>>,
     positions: Mutex<BTreeMap<i32, i64>>,
@@ -173,7 +171,6 @@ impl Default for Vitals {
         Vitals {
             started: Instant::now(),
             beat_ms: AtomicU64::new(0),
-            partitions: AtomicUsize::new(0),
             redis_attached: AtomicBool::new(false),
             oldest_unsynced: Mutex::new(None),
             positions: Mutex::default(),
@@ -193,9 +190,8 @@ impl Vitals {
         self.started.elapsed().saturating_sub(Duration::from_millis(self.beat_ms.load(Ordering::Relaxed)))
     }
 
-    /// It has so many partitions.
-    pub fn set_partitions(&self, partitions: usize) {
-        self.partitions.store(partitions, Ordering::Relaxed);
+    fn partitions(&self) -> usize {
+        lock(&self.positions).len()
     }
 
     /// Redis keeps up with it, or does not.
@@ -203,8 +199,8 @@ impl Vitals {
         self.redis_attached.store(attached, Ordering::Relaxed);
     }
 
-    /// It has read up to these offsets, and waits for so many more partitions.
-    pub fn set_positions(&self, positions: impl Iterator<Item = (i32, i64)>, awaited: usize) {
+    /// It reads these partitions, with the next offset of each, and waits for so many more.
+    pub fn set_partitions(&self, positions: impl Iterator<Item = (i32, i64)>, awaited: usize) {
         *lock(&self.positions) = positions.collect();
         self.awaited.store(awaited, Ordering::Relaxed);
     }
@@ -228,12 +224,12 @@ mod tests {
         let health = Health::default();
         assert!(health.alive() && !health.redis_attached());
         let (one, two) = (health.worker(), health.worker());
-        one.set_partitions(3);
+        one.set_partitions([(0, 7), (1, 0), (2, 0)].into_iter(), 0);
         one.set_redis_attached(true);
         assert!(health.redis_attached(), "the one without partitions has nothing for Redis");
-        two.set_partitions(1);
+        two.set_partitions([(3, 9)].into_iter(), 2);
         assert!(!health.redis_attached());
-        assert_eq!(health.partitions(), 4);
+        assert_eq!((health.partitions(), health.awaited(), health.positions()[&3]), (4, 2, 9));
         let since = Instant::now();
         two.set_oldest_unsynced(Some(since));
         one.set_oldest_unsynced(Some(since + Duration::from_secs(5)));

@@ -14,6 +14,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tracing::info;
 
+/// Where to serve, as a flag.
+///
+/// # Errors
+/// Says what was expected.
+pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "expected an address with its port, such as 127.0.0.1:9600 (port 0 is any free one), not '{text}'"
+        )
+    })
+}
+
 /// Starts serving.
 ///
 /// # Errors
@@ -27,10 +39,16 @@ pub fn serve(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = runtime
         .block_on(tokio::net::TcpListener::bind(address))
-        .with_context(|| format!("--metrics-addr {address} can't be listened on; choose another"))?;
+        .with_context(|| {
+            format!(
+                "--metrics-addr {address} can't be listened on (a second consumer on one machine needs another one: port \
+                 0 is any free one)"
+            )
+        })?;
     info!(address = %listener.local_addr()?, "serving /metrics, /healthz and /readyz");
     let registry = Arc::new(registry);
     let app = Router::new()
+        .route("/", get(async || "/metrics\n/healthz\n/readyz\n"))
         .route(
             "/metrics",
             get({
@@ -123,6 +141,14 @@ fn active(troubles: &[Trouble]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_has_a_port() {
+        assert_eq!(parse_address("[::1]:9600").map(|address| address.port()), Ok(9600));
+        for text in ["none", "9600", "127.0.0.1", ""] {
+            assert!(parse_address(text).unwrap_err().contains("127.0.0.1:9600"), "{text}");
+        }
+    }
 
     #[test]
     fn both_formats_say_the_same() {

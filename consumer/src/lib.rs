@@ -12,6 +12,7 @@ mod memory;
 mod metrics;
 mod pipeline;
 mod probe;
+mod quiet;
 mod rejected;
 mod run;
 mod sink;
@@ -44,9 +45,10 @@ Examples:
   consumer rejected list                         what could not be understood, and its way back
   curl -s 127.0.0.1:9600/metrics                 figures for Prometheus
 
-A second consumer on the same file stands by and takes over when the first one ends.
+A second consumer on the same file stands by and takes over when the first one ends. \
+Brokers, the topic and Redis are waited for as long as it takes; the log and /readyz say what is missing.
 
-Exit codes: 0 ended as asked, or verify found nothing wrong; 1 failed, or verify found something;
+Exit codes: 0 ended as asked, or verify found nothing wrong; 1 failed, or verify found something; \
 2 impossible configuration; 130 ended at once by a second signal.";
 
 /// Fans every log event from Kafka out to Redis and to an append-only file, exactly once

@@ -343,14 +343,18 @@ impl Pipeline {
             self.say_why_we_wait();
         }
         self.commit();
-        let positions = self.partitions.iter().map(|(&id, partition)| (id, partition.next));
-        self.vitals.set_positions(positions, self.awaited.len());
+        self.tell_partitions();
         for (&id, partition) in &self.partitions {
             if let Some(end) = self.group.high_watermark(id) {
                 let label = PartitionLabel { partition: id };
                 self.metrics.lag.get_or_create(&label).set((end - partition.next).max(0));
             }
         }
+    }
+
+    fn tell_partitions(&self) {
+        let positions = self.partitions.iter().map(|(&id, partition)| (id, partition.next));
+        self.vitals.set_partitions(positions, self.awaited.len());
     }
 
     fn say_why_we_wait(&mut self) {

@@ -1,5 +1,6 @@
 //! `consumer health`: what a container's health check calls, since its image has no HTTP client.
 
+use crate::http::parse_address;
 use anyhow::{Context, bail};
 use common::decode::harmless;
 use std::io::{Read, Write};
@@ -14,7 +15,7 @@ const MAX_ANSWER_BYTES: u64 = 64 << 10;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Where the consumer serves its metrics
-    #[arg(long, env = "SLUICE_METRICS_ADDR", default_value = "127.0.0.1:9600", value_name = "ADDR:PORT")]
+    #[arg(long, env = "SLUICE_METRICS_ADDR", default_value = "127.0.0.1:9600", value_parser = parse_address, value_name = "ADDR:PORT")]
     metrics_addr: SocketAddr,
 }
 

@@ -17,8 +17,10 @@ use crate::sink::file::checkpoint::{self, CheckpointFile};
 use anyhow::{Context, bail};
 use audit::Audit;
 use blocks::Blocks;
+use common::decode::harmless;
 use common::report::ProducerReport;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::num::NonZero;
@@ -28,24 +30,32 @@ use summary::Summary;
 /// Below this many bytes a progress bar would only flash.
 const PROGRESS_FROM_BYTES: u64 = 100 << 20;
 
+const EXAMPLES: &str = "\
+Examples:
+  consumer verify logs.txt --report run.json   is all there that `producer --report run.json` sent?
+  consumer verify logs*.txt                    rotated files, too, or those of all partitions
+  consumer verify logs.txt --json              for a program to read
+
+Exit codes: 0 nothing lost, nothing doubled, no line malformed; 1 something was, or failed; 2 impossible flags.";
+
 /// Proves that nothing was lost or doubled.
-///
-/// Exit code 0 when nothing is lost, nothing doubled and no line malformed, else 1.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The consumer's files, rotated ones too; their checkpoints and locks are passed over.
+    /// The consumer's files, rotated ones too; their checkpoints and locks are passed over
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// What a producer wrote with its own --report: says what must be there. Once for each producer.
+    /// What a producer wrote with its own --report: says what must be there. Once for each producer
     #[arg(long = "report", value_name = "FILE")]
     pub reports: Vec<PathBuf>,
 
-    /// Partitions merged in a file, where no checkpoint beside it says so; needed to find reordered events.
+    /// How many partitions of the topic a file has, where no checkpoint beside it says so. With more than one, their
+    /// events are mixed, and a changed order is seen only where it fits none of the ways to mix them.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub partitions: Option<u32>,
 
-    /// Print JSON instead of a table.
+    /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
 }
@@ -63,6 +73,14 @@ pub fn run(args: &Args) -> anyhow::Result<bool> {
         write!(out, "{summary}")
     };
     printed.context("cannot print the verdict")?;
+    if summary.lost() > 0
+        && let Some(rotated) = rotated_beside(&args.files)
+    {
+        eprintln!(
+            "note: {} was not given, and may have what is lost here",
+            harmless(&rotated.display().to_string())
+        );
+    }
     Ok(summary.is_ok())
 }
 
@@ -71,7 +89,12 @@ fn verify(args: &Args) -> anyhow::Result<Summary> {
     for path in &args.reports {
         let report = read_report(path)?;
         if reports.iter().any(|other| other.producer == report.producer) {
-            bail!("{}: a report on producer {} was given already", path.display(), report.producer);
+            bail!(
+                "{}: a report on producer {} was given already: of two runs with one name (or one --seed) the numbers \
+                 are the same, so give each its own --producer",
+                path.display(),
+                report.producer
+            );
         }
         reports.push(report);
     }
@@ -135,6 +158,26 @@ fn read_report(path: &Path) -> anyhow::Result<ProducerReport> {
 /// What lies beside a file and `logs*` in a shell catches too.
 fn is_companion(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "checkpoint" || extension == "lock")
+}
+
+/// What looks as if it had been rotated away from one of these, and is not among them.
+fn rotated_beside(files: &[PathBuf]) -> Option<PathBuf> {
+    files.iter().find_map(|path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let beside = std::fs::read_dir(folder).ok()?.flatten();
+        let mut beside = beside.map(|entry| path.with_file_name(entry.file_name()));
+        beside.find(|other| is_rotated(path, other) && !files.contains(other))
+    })
+}
+
+/// True for `logs.2026-11-22T071219.267847Z.txt` of `logs.txt`, which is ours, and logrotate's `logs.txt.1` and
+/// `logs.txt-20261122`.
+fn is_rotated(path: &Path, other: &Path) -> bool {
+    let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let (stem, name, other) = (text(path.file_stem()), text(path.file_name()), text(other.file_name()));
+    [format!("{stem}."), format!("{name}."), format!("{name}-")].iter().any(|start| {
+        other.strip_prefix(start).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    })
 }
 
 /// How many partitions a file merges, from the checkpoint beside it: the most that any of its records names.
@@ -269,6 +312,22 @@ mod tests {
         ] {
             let error = verify(&args(&files)).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_was_rotated_away_and_not_given_is_named() {
+        let folder = TempDir::new().unwrap();
+        let logs = file(&folder, "logs.txt", line(3));
+        for other in ["logs.txt.checkpoint", "logs-7.txt", "logs.txt.lock", "other.txt"] {
+            file(&folder, other, "");
+        }
+        assert_eq!(rotated_beside(std::slice::from_ref(&logs)), None);
+        for rotated in ["logs.2026-11-22T071219.267847Z.txt", "logs.txt.1", "logs.txt-20261122"] {
+            let rotated = file(&folder, rotated, line(1));
+            assert_eq!(rotated_beside(std::slice::from_ref(&logs)), Some(rotated.clone()));
+            assert_eq!(rotated_beside(&[logs.clone(), rotated.clone()]), None);
+            std::fs::remove_file(rotated).unwrap();
         }
     }
 

@@ -3,8 +3,10 @@
 //! once it has lasted, and all the while `/readyz` and a metric. It mends nothing: whatever can go on does so anyway.
 
 use crate::health::{Health, Part, State, Trouble};
+use crate::quiet::Quiet;
 use crate::sink::dead_letter::Acknowledged;
 use anyhow::Context;
+use common::units::format_counted;
 use kafka::options::{KafkaOptions, in_short};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
@@ -35,8 +37,8 @@ pub fn start(
     acknowledged: Acknowledged,
 ) -> anyhow::Result<()> {
     // Of its own: the workers' clients may be what hangs. The ends it is told are those for readers of transactions.
-    let client: BaseConsumer =
-        kafka.client_config(&[("isolation.level", "read_committed")]).create().context("a Kafka client")?;
+    let config = kafka.client_config(&[("isolation.level", "read_committed")]);
+    let client: BaseConsumer<Quiet> = config.create_with_context(Quiet).context("a Kafka client")?;
     let mut watchdog = Watchdog {
         client,
         topic: kafka.topic.clone(),
@@ -53,7 +55,7 @@ pub fn start(
 }
 
 struct Watchdog {
-    client: BaseConsumer,
+    client: BaseConsumer<Quiet>,
     topic: String,
     redis: bool,
     health: Health,
@@ -69,6 +71,8 @@ impl Watchdog {
     fn run(&mut self) {
         while self.health.state() != State::Stopping {
             std::thread::park_timeout(TICK);
+            // What it has to say would pile up for as long as brokers are away; nothing is read with it.
+            while self.client.poll(Duration::ZERO).is_some() {}
             if self.asked.is_none_or(|asked| asked.elapsed() >= ASK_INTERVAL) {
                 self.kafka = self.ask_kafka();
                 self.asked = Some(Instant::now());
@@ -90,8 +94,8 @@ impl Watchdog {
             wrong.push((Part::workers, "a worker does not turn".to_owned()));
         }
         if health.awaited() > 0 {
-            let what = format!("{} partitions of ours can't be read yet", health.awaited());
-            wrong.push((Part::partitions, what));
+            let ours = format_counted(health.awaited() as u64, "partition");
+            wrong.push((Part::partitions, format!("{ours} of ours can't be read yet")));
         }
         if health.oldest_unsynced() >= STUCK_AFTER {
             wrong.push((Part::file, "the disk does not take what is to be synced".to_owned()));

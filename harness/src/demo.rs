@@ -139,6 +139,7 @@ fn demo(shutdown: &Shutdown) -> Result<ExitCode> {
     let status = verify.wait(VERIFIED_WITHIN)?;
     print!("{}{}", verify.stdout(), verify.stderr());
     if status.success() {
+        println!("\n`make up` starts servers that stay, to play with");
         Ok(ExitCode::SUCCESS)
     } else {
         println!("verify ended with {status}");

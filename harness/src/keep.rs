@@ -1,6 +1,6 @@
 //! Servers that stay up to play with: `up` and `down`.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use harness::ports::free_port_from;
 use harness::{Ports, Signal, Stack, StackOptions, checkout, send_signal, wait_until};
 use std::fs::{self, File};
@@ -27,25 +27,32 @@ pub(crate) fn up(place: &Place) -> Result<()> {
     let folder = folder(place)?;
     let _lock = lock(&folder)?;
     let ports_file = folder.join("ports.json");
-    if running(&folder)?.len() == 3 {
-        let text = fs::read_to_string(&ports_file)
-            .context("cannot read the ports: run `make down` and `make up`")?;
-        let ports: Ports =
-            serde_json::from_str(&text).context("not the ports: run `make down` and `make up`")?;
+    let (running, before) = (running(&folder)?, read_ports(&ports_file));
+    if running.len() == 3 {
+        let ports = before.context("cannot read the ports: run `make down` and `make up`")?;
         println!("the servers are up already\n{}", guide(&ports));
         return Ok(());
     }
-    // Some of the three died or did not start: begin with none.
-    end_all(&folder)?;
+    let mut from = Ports { zookeeper: 2181, kafka: vec![9092], redis: 6379 };
+    if !running.is_empty() {
+        let names: Vec<&str> = running.iter().map(|(name, _)| name.as_str()).collect();
+        println!(
+            "of the three only {} is up: starting all of them again, with their data",
+            names.join(" and ")
+        );
+        end_all(&folder)?;
+        // Who uses them goes on by itself if they come back where they were.
+        from = before.unwrap_or(from);
+    }
     let ports = Ports {
-        zookeeper: free_port_from(2181)?,
-        kafka: vec![free_port_from(9092)?],
-        redis: free_port_from(6379)?,
+        zookeeper: free_port_from(from.zookeeper)?,
+        kafka: vec![free_port_from(from.kafka[0])?],
+        redis: free_port_from(from.redis)?,
     };
     fs::write(&ports_file, serde_json::to_string(&ports)?).context("cannot write the ports")?;
-    for (usual, port) in [(2181, ports.zookeeper), (9092, ports.kafka[0]), (6379, ports.redis)] {
+    for (server, usual, port) in [("Kafka", 9092, ports.kafka[0]), ("Redis", 6379, ports.redis)] {
         if port != usual {
-            println!("port {usual} is taken, using {port}: name it to the programs, as below");
+            println!("{server} is on port {port}, not on {usual}: name it to the programs, as below");
         }
     }
     println!("starting ZooKeeper, Kafka and Redis in {}", folder.display());
@@ -60,6 +67,12 @@ pub(crate) fn up(place: &Place) -> Result<()> {
     stack.detach();
     println!("{}", guide(&ports));
     Ok(())
+}
+
+fn read_ports(file: &Path) -> Result<Ports> {
+    let ports: Ports = serde_json::from_str(&fs::read_to_string(file)?)?;
+    ensure!(ports.kafka.len() == 1, "one broker's port is wanted");
+    Ok(ports)
 }
 
 /// Stops what `up` started, and nothing else.

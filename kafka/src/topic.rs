@@ -75,6 +75,14 @@ pub fn says_gone(code: RDKafkaErrorCode) -> bool {
     matches!(code, UnknownPartition | UnknownTopic | UnknownTopicId | UnknownTopicOrPartition)
 }
 
+/// What to do where there is no such topic.
+pub fn create_it(brokers: &str, topic: &str) -> String {
+    format!(
+        "create it with 'kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} --partitions 4', or name \
+         another with --topic"
+    )
+}
+
 /// A handle of librdkafka's, destroyed when it goes out of scope.
 struct Guard<T> {
     handle: NonNull<T>,

@@ -23,11 +23,20 @@ Examples:
   producer ship /var/log/syslog --follow  real log lines, as they are written
   journalctl -f | producer ship -
 
-Exit status:
-  0    everything that was sent was acknowledged
-  1    something was not acknowledged, or another error
-  2    impossible configuration
-  130  ended at once, by a second Ctrl-C";
+Exit codes: 0 everything that was sent was acknowledged; 1 something was not, or another error; \
+2 impossible configuration; 130 ended at once by a second signal.";
+
+const SHIP_EXAMPLES: &str = "\
+Examples:
+  producer ship /var/log/nginx/*.log                  what is in them, then it ends
+  producer ship --follow --from end /var/log/app.log  what comes from now on, through rotation
+  zcat old.log.gz | producer ship --service shop -
+  producer ship --report run.json app.log             for 'consumer verify logs.txt --report run.json'
+
+Nothing is remembered from run to run: a second run ships the same lines once more.
+
+Exit codes: 0 everything that was read was acknowledged; 1 something was not, or another error; \
+2 impossible configuration; 130 ended at once by a second signal.";
 
 /// Put log events into Kafka: simulated at any rate, or shipped from real files
 ///
@@ -51,7 +60,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Ship the lines of log files, or of standard input
-    #[command(after_help = "Exit status: as for 'producer', see 'producer --help'.")]
+    #[command(after_help = SHIP_EXAMPLES)]
     Ship {
         #[command(flatten)]
         ship: ShipArgs,
@@ -66,7 +75,14 @@ pub(crate) enum Command {
 #[command(next_help_heading = "Simulation")]
 pub(crate) struct SimulateArgs {
     /// Events a second, such as 500k; 'max' or 0: as fast as possible
-    #[arg(long, env = "PRODUCER_RATE", default_value = "1k", value_name = "RATE", value_parser = parse_rate)]
+    #[arg(
+        long,
+        env = "PRODUCER_RATE",
+        default_value = "1k",
+        value_name = "RATE",
+        value_parser = parse_rate,
+        allow_negative_numbers = true
+    )]
     pub(crate) rate: u64,
 
     /// How the rate changes over time
@@ -86,7 +102,7 @@ pub(crate) struct SimulateArgs {
     pub(crate) profile: Profile,
 
     /// End after so many events, such as 2M [default: until Ctrl-C]
-    #[arg(long, env = "PRODUCER_COUNT", value_name = "EVENTS", value_parser = parse_count)]
+    #[arg(long, env = "PRODUCER_COUNT", value_name = "EVENTS", value_parser = parse_count, allow_negative_numbers = true)]
     pub(crate) count: Option<u64>,
 
     /// End after this time, such as 20s [default: until Ctrl-C]
@@ -95,7 +111,7 @@ pub(crate) struct SimulateArgs {
 
     /// Number that decides everything but the times: the same seed gives the same events byte for byte, and the
     /// same --producer name unless one is given [default: another one each run]
-    #[arg(long, env = "PRODUCER_SEED", value_name = "NUMBER")]
+    #[arg(long, env = "PRODUCER_SEED", value_name = "NUMBER", value_parser = parse_seed, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
 
     /// How often each level occurs, relative to the others
@@ -147,7 +163,7 @@ pub(crate) struct RunArgs {
     pub(crate) report: Option<PathBuf>,
 
     /// How the program's own log lines look
-    #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    #[arg(long, env = "PRODUCER_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
 }
 
@@ -158,6 +174,10 @@ pub(crate) enum Key {
     None,
     /// Its service: all events of a service are in one partition, in order
     Service,
+}
+
+fn parse_seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 0 to {}, not '{text}'", u64::MAX))
 }
 
 fn parse_levels(text: &str) -> Result<Weights<Level>, String> {

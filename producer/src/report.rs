@@ -6,7 +6,7 @@ use anyhow::Context;
 use chrono::DateTime;
 use common::event::format_timestamp;
 use common::report::ProducerReport;
-use common::units::{format_count, format_grouped, format_size};
+use common::units::{format_count, format_counted, format_grouped, format_size};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
@@ -45,7 +45,8 @@ fn rfc3339(micros: u64) -> String {
 
 /// The report for people.
 pub(crate) fn text(report: &ProducerReport, accounts: &Accounts, shipped: Option<Counters>) -> String {
-    let mut text = format!("{} → {} ({} partitions)\n", report.producer, report.topic, report.partitions);
+    let partitions = format_counted(report.partitions as u64, "partition");
+    let mut text = format!("{} → {} ({partitions})\n", report.producer, report.topic);
     let mut line = |name: &str, value: String| {
         writeln!(text, "  {name:<13}{value}").expect("a string takes everything");
     };
@@ -85,20 +86,26 @@ pub(crate) fn text(report: &ProducerReport, accounts: &Accounts, shipped: Option
 }
 
 fn read(counters: Counters) -> String {
-    let mut text = format!("{} lines", format_grouped(counters.lines));
+    let mut text = format_counted(counters.lines, "line");
     for (count, what) in [
         (counters.blank, "blank"),
         (counters.joined, "joined to the one before"),
         (counters.json, "JSON"),
         (counters.unrecognised, "without a time or level"),
         (counters.invalid_utf8, "not UTF-8"),
-        (counters.truncated, "events cut"),
-        (counters.rotations, "rotations"),
-        (counters.truncations, "files cut short"),
-        (counters.read_errors, "files given up"),
+        (counters.truncated, "cut"),
     ] {
         if count > 0 {
             write!(text, ", {} {what}", format_grouped(count)).expect("a string takes everything");
+        }
+    }
+    for (count, what) in [
+        (counters.rotations, "rotation"),
+        (counters.truncations, "truncation"),
+        (counters.read_errors, "read error"),
+    ] {
+        if count > 0 {
+            write!(text, ", {}", format_counted(count, what)).expect("a string takes everything");
         }
     }
     text

@@ -102,7 +102,13 @@ impl Arena<'_> {
                 until(befell, move |arena| arena.lose_power(victim, watched))
             }
             Fault::FileMoved => {
-                self.move_file(group)?;
+                let (file, aside) = self.file_to_move(group)?;
+                move_file(&file, &aside)?;
+                over(of_group)
+            }
+            Fault::KilledAndMoved => {
+                let (file, aside) = self.file_to_move(group)?;
+                self.pipelines[group].kill_all(|| move_file(&file, &aside))?;
                 over(of_group)
             }
             Fault::ClockJumps => {
@@ -244,12 +250,12 @@ impl Arena<'_> {
         self.producer.replace(next).map_or(Ok(()), |mut before| before.kill())
     }
 
-    fn move_file(&mut self, pipeline: usize) -> Result<()> {
-        let files = self.pipelines[pipeline].files()?;
-        let current = files.last().context("no file yet")?;
+    /// A file that is written, and its next name.
+    fn file_to_move(&mut self, pipeline: usize) -> Result<(PathBuf, PathBuf)> {
+        let file = self.pipelines[pipeline].files()?.pop().context("no file yet")?;
         self.moved += 1;
-        let aside = current.with_file_name(format!("moved-{:03}.txt", self.moved));
-        fs::rename(current, &aside).with_context(|| format!("cannot move {}", current.display()))
+        let aside = file.with_file_name(format!("moved-{:03}.txt", self.moved));
+        Ok((file, aside))
     }
 
     fn limit_redis(&self, memory: &str) -> Result<()> {
@@ -271,6 +277,10 @@ impl Arena<'_> {
             Ok(())
         })
     }
+}
+
+fn move_file(file: &Path, aside: &Path) -> Result<()> {
+    fs::rename(file, aside).with_context(|| format!("cannot move {}", file.display()))
 }
 
 /// Turns one bit of a checkpoint around.

@@ -88,8 +88,8 @@ impl Pipeline {
         if ready.is_empty() {
             return Ok(());
         }
-        self.vitals.set_partitions(self.partitions.len());
         self.awaited.retain(|id| ready.iter().all(|(started, ..)| started != id));
+        self.tell_partitions();
         for (id, start, committed) in ready {
             self.ledger.assign(id, start.offset, committed);
             self.file.take_on(id, start);
@@ -198,7 +198,7 @@ impl Pipeline {
                 self.metrics.lag.remove(&PartitionLabel { partition: *id });
             }
         }
-        self.vitals.set_partitions(self.partitions.len());
+        self.tell_partitions();
         // Also of those that were never started: their files may be open already.
         for &id in ids {
             self.file.close(id);

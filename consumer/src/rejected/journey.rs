@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use chrono::Utc;
 use common::decode::harmless;
 use common::event::format_timestamp;
+use kafka::topic::create_it;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header};
@@ -82,7 +83,7 @@ impl Journey {
         let metadata = producer.client().fetch_metadata(Some(&topic), ASK_TIMEOUT)?;
         let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
         if partitions == 0 {
-            bail!("topic '{topic}' does not exist: create it, or check --topic");
+            bail!("topic '{topic}' does not exist: {}", create_it(&which.kafka.brokers, &topic));
         }
         producer.init_transactions(STEP_TIMEOUT).context("beginning transactions")?;
         let partitions = i32::try_from(partitions)?;

@@ -3,6 +3,7 @@
 use super::Which;
 use super::mended::Line;
 use super::reader::{Reader, Record, Rejected, Sources};
+use common::decode::harmless;
 use common::shutdown::Shutdown;
 use common::units::format_grouped;
 use std::collections::BTreeMap;
@@ -15,7 +16,12 @@ const EXAMPLE_CHARS: usize = 60;
 const EXAMPLES: &str = "\
 Examples:
   consumer rejected list                          how many wait, and why
-  consumer rejected list --json > rejected.jsonl  all that wait, to be mended: change 'payload', leave the rest";
+  consumer rejected list --json > rejected.jsonl  all that wait, a line each, to be mended
+
+To mend an event change its 'payload', and leave the rest of the line. One that is no text stands as 'payload_base64': \
+give it a 'payload' instead, or other Base64.
+
+Exit codes: 0 done, 1 failed, 2 impossible configuration.";
 
 /// Flags of `consumer rejected list`.
 #[derive(Debug, clap::Args)]
@@ -78,22 +84,19 @@ fn print(out: &mut StdoutLock<'_>, line: &Line) -> anyhow::Result<()> {
     Ok(out.write_all(b"\n")?)
 }
 
-/// Its place and the beginning of its bytes, without anything that a terminal would obey.
+/// Its place and the beginning of its bytes, without anything that a terminal would obey: whoever may write to the topic
+/// makes up its headers, too.
 fn example(rejected: &Rejected<'_>) -> String {
     let payload = rejected.payload.unwrap_or_default();
     let start = &payload[..payload.len().min(4 * EXAMPLE_CHARS)];
-    let text = harmless(&String::from_utf8_lossy(start));
+    let text = String::from_utf8_lossy(start);
+    let text = harmless(&text);
     let mut example = format!("{}  ", harmless(&rejected.source.to_string()));
     match text.char_indices().nth(EXAMPLE_CHARS) {
         Some((end, _)) => example.extend([&text[..end], "…"]),
         None => example.push_str(&text),
     }
     example
-}
-
-/// Whoever may write to the topic makes up its headers, too.
-fn harmless(text: &str) -> String {
-    text.chars().flat_map(char::escape_debug).collect()
 }
 
 fn table(groups: &BTreeMap<String, Group>) -> String {
@@ -129,7 +132,7 @@ mod tests {
                 cut_from: None,
             })
         };
-        assert_eq!(example(b"\x1b[2Jgone\r\n"), "logs/2@5  \\u{1b}[2Jgone\\r\\n");
+        assert_eq!(example(b"\x1b[2J\"gone\"\r\n"), "logs/2@5  \\u001b[2J\"gone\"\\r\\n");
         assert_eq!(example(&[b'x'; 500]), format!("logs/2@5  {}…", "x".repeat(60)));
         assert_eq!(example(b"\xff\xfe"), "logs/2@5  \u{fffd}\u{fffd}");
     }
@@ -139,9 +142,9 @@ mod tests {
         let topic = "\x1b[2J\u{9b}\u{202e}".to_owned();
         let source = Source { topic, ..Source::of_test(5) };
         let example = example(&Rejected { source, reason: "x", payload: None, key: None, cut_from: None });
-        assert_eq!(example, "\\u{1b}[2J\\u{9b}\\u{202e}/0@5  ");
+        assert_eq!(example, "\\u001b[2J\\u009b\\u202e/0@5  ");
         let table = table(&BTreeMap::from([("\x1b\n\u{7f}".to_owned(), Group::default())]));
-        assert!(table.contains(r"\u{1b}\n\u{7f} ") && table.lines().count() == 2, "{table}");
+        assert!(table.contains(r"\u001b\n\u007f ") && table.lines().count() == 2, "{table}");
     }
 
     #[test]

@@ -16,13 +16,15 @@ use std::io::BufReader;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
-Without --mended it brings back what can be understood by now, say since --max-event-bytes was raised. What was brought
-back is not brought back again.
+Without --mended it brings back what can be understood by now, say since --max-event-bytes was raised. \
+What was brought back is not brought back again.
 
 Examples:
   consumer rejected replay --reason too_large --max-event-bytes 4MiB
   consumer rejected list --json > rejected.jsonl   then mend each 'payload' in it, and
   consumer rejected replay --mended rejected.jsonl
+
+Leave out of the file what stays as it is: what is in it and still refused is a failure.
 
 Exit codes: 0 done; 1 failed, or something in --mended was not brought back; 2 impossible configuration.";
 

@@ -14,6 +14,7 @@ pub mod source;
 
 use crate::backoff::Backoff;
 use crate::metrics::{Metrics, ReasonLabel, TargetLabel};
+use crate::quiet::Quiet;
 use anyhow::Context;
 use common::decode::Reject;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
@@ -22,6 +23,7 @@ use kafka::topic::says_gone;
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
@@ -170,7 +172,15 @@ impl Acknowledged {
 #[derive(Default)]
 struct Deliveries(Mutex<Vec<(u64, Option<RDKafkaErrorCode>)>>);
 
-impl ClientContext for Deliveries {}
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        Quiet.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        Quiet.error(error, reason);
+    }
+}
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;

@@ -10,7 +10,7 @@ use roaring::RoaringTreemap;
 /// Where the number of partitions isn't known, counting sequences ends here.
 const MAX_SEQUENCES: usize = 4096;
 
-/// Ranges of lost numbers that are named.
+/// Ranges of lost and of doubled numbers that are named.
 const SHOWN_RANGES: usize = 5;
 
 /// Collects what all files hold.
@@ -26,6 +26,7 @@ pub struct Audit {
 struct Producer {
     report: Option<ProducerReport>,
     seen: RoaringTreemap,
+    seen_again: RoaringTreemap,
     doubled: u64,
     reordered: u64,
     /// Of the current file.
@@ -96,6 +97,7 @@ impl Audit {
             self.producers.push(Producer {
                 report: None,
                 seen: RoaringTreemap::new(),
+                seen_again: RoaringTreemap::new(),
                 doubled: 0,
                 reordered: 0,
                 sequences: Sequences::new(self.partitions.unwrap_or(MAX_SEQUENCES)),
@@ -110,6 +112,7 @@ impl Producer {
     fn add(&mut self, seq: u64) {
         if !self.seen.insert(seq) {
             self.doubled += 1;
+            self.seen_again.insert(seq);
         } else if !self.sequences.add(seq) {
             self.reordered += 1;
         }
@@ -138,6 +141,7 @@ impl Producer {
             lost,
             lost_ranges,
             doubled: self.doubled,
+            doubled_ranges: first_runs(&self.seen_again),
             reordered: self.reordered,
             sequences: self.most_sequences,
         }
@@ -198,6 +202,23 @@ impl Producer {
             next = present.and_then(|n| n.checked_add(1));
         }
     }
+}
+
+/// Numbers that follow each other, as ranges, until enough are named.
+fn first_runs(numbers: &RoaringTreemap) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for number in numbers {
+        if let Some((_, last)) = runs.last_mut()
+            && *last + 1 == number
+        {
+            *last = number;
+        } else if runs.len() == SHOWN_RANGES {
+            break;
+        } else {
+            runs.push((number, number));
+        }
+    }
+    runs
 }
 
 #[cfg(test)]
@@ -296,6 +317,9 @@ mod tests {
     fn doubled_in_one_file_or_across_files() {
         let p = audit(vec![], &[&[1, 2, 2, 3], &[3, 4, 5]]);
         assert_eq!((p.unique, p.lost, p.doubled, p.reordered), (5, 0, 2, 0));
+        assert_eq!(p.doubled_ranges, [(2, 3)]);
+        let p = audit(vec![], &[&[1, 1, 3, 5, 5, 7, 9, 11], &[3, 4, 5, 7, 9, 11]]);
+        assert_eq!((p.doubled, p.doubled_ranges), (7, vec![(1, 1), (3, 3), (5, 5), (7, 7), (9, 9)]));
     }
 
     #[test]

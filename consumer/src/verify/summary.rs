@@ -2,7 +2,7 @@
 
 use common::decode::{forges, harmless};
 use common::level::Level;
-use common::units::{format_grouped, format_size};
+use common::units::{format_counted, format_grouped, format_size};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 use std::fmt;
 
@@ -54,6 +54,8 @@ pub struct ProducerSummary {
     pub lost_ranges: Vec<(u64, u64)>,
     /// Events beyond the first of each number.
     pub doubled: u64,
+    /// The first of those numbers, as ranges.
+    pub doubled_ranges: Vec<(u64, u64)>,
     /// Events that prove a changed order within a partition.
     pub reordered: u64,
     /// The fewest ascending sequences that a file can be made of: no more than it has partitions.
@@ -65,6 +67,11 @@ impl Summary {
     pub fn is_ok(&self) -> bool {
         let anything = self.events > 0 || self.producers.iter().any(|producer| producer.reported);
         anything && self.total(|p| p.lost) == 0 && self.total(|p| p.doubled) == 0 && self.malformed == 0
+    }
+
+    /// Numbers of all producers that must be there and are not.
+    pub fn lost(&self) -> u64 {
+        self.total(|p| p.lost)
     }
 
     fn total(&self, of: impl Fn(&ProducerSummary) -> u64) -> u64 {
@@ -156,22 +163,14 @@ impl fmt::Display for Summary {
             )?;
         }
         writeln!(f)?;
-        for p in self.producers.iter().filter(|p| !p.lost_ranges.is_empty()).take(SHOWN_PRODUCERS) {
-            let ranges = p.lost_ranges.iter().map(|&(from, to)| match from == to {
-                true => format_grouped(from),
-                false => format!("{}–{}", format_grouped(from), format_grouped(to)),
-            });
-            let named: u64 = p
-                .lost_ranges
-                .iter()
-                .fold(0, |sum, (from, to)| sum.saturating_add((to - from).saturating_add(1)));
-            let more = if named < p.lost { ", …" } else { "" };
-            writeln!(
-                f,
-                "lost of {}: {}{more}",
-                shown(&p.producer, 40),
-                ranges.collect::<Vec<_>>().join(", ")
-            )?;
+        for p in self.producers.iter().filter(|p| p.lost > 0 || p.doubled > 0).take(SHOWN_PRODUCERS) {
+            for (what, ranges, of) in
+                [("lost", &p.lost_ranges, p.lost), ("doubled", &p.doubled_ranges, p.doubled)]
+            {
+                if of > 0 {
+                    writeln!(f, "{what} of {}: {}", shown(&p.producer, 40), numbers(ranges, of))?;
+                }
+            }
         }
         for line in &self.malformed_shown {
             // With the name of a file.
@@ -207,16 +206,29 @@ impl fmt::Display for Summary {
         writeln!(f, "levels: {}", if levels.is_empty() { "-".to_owned() } else { levels.join("  ") })?;
         writeln!(
             f,
-            "total: {} events in {} of {} file{}, {} without identity, {} malformed",
-            format_grouped(self.events),
+            "total: {} in {} of {}, {} without identity, {} malformed",
+            format_counted(self.events, "event"),
             format_size(self.bytes),
-            self.files,
-            if self.files == 1 { "" } else { "s" },
+            format_counted(self.files, "file"),
             format_grouped(self.without_identity),
             format_grouped(self.malformed)
         )?;
         writeln!(f, "{}", self.verdict())
     }
+}
+
+/// `3, 10–20, …`: so many of them as are named.
+fn numbers(ranges: &[(u64, u64)], of: u64) -> String {
+    let mut named = 0_u64;
+    let mut texts = Vec::new();
+    for &(from, to) in ranges {
+        named = named.saturating_add((to - from).saturating_add(1));
+        texts.push(match from == to {
+            true => format_grouped(from),
+            false => format!("{}–{}", format_grouped(from), format_grouped(to)),
+        });
+    }
+    texts.join(", ") + if named < of { ", …" } else { "" }
 }
 
 /// Text of somebody's making, safe to print on one line.
@@ -249,6 +261,7 @@ mod tests {
             lost: 0,
             lost_ranges: vec![],
             doubled: 0,
+            doubled_ranges: vec![],
             reordered: 0,
             sequences: 3,
         }
@@ -280,6 +293,12 @@ mod tests {
             with(|s| s.producers[0].reordered = 7),
             (true, "OK: nothing lost, nothing doubled (7 reordered)".to_owned())
         );
+    }
+
+    #[test]
+    fn numbers_are_named_as_far_as_they_are_known() {
+        assert_eq!(numbers(&[(3, 3), (1_000, 1_019)], 21), "3, 1,000–1,019");
+        assert_eq!(numbers(&[(3, 3)], 2), "3, …");
     }
 
     #[test]

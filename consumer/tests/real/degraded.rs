@@ -80,7 +80,7 @@ fn a_partition_that_is_not_read_is_told() {
     scene.finish(&mut producer);
     let mut consumer = scene.consumer("logs-{partition}.txt", &[]);
     wait_until("the other partition to be read", PATIENCE, || scene.lines() > 0).unwrap();
-    await_trouble(&scene, &consumer, "partitions", "1 partitions of ours can't be read yet");
+    await_trouble(&scene, &consumer, "partitions", "1 partition of ours can't be read yet");
     held.kill().unwrap();
     await_good(&scene, &consumer);
     scene.await_count(10_000);

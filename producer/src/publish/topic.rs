@@ -55,9 +55,8 @@ pub(super) fn partitions(
                         // Also what a broker says that is just creating it.
                         if missing_since.get_or_insert_with(Instant::now).elapsed() >= CREATION {
                             bail!(
-                                "topic '{topic}' does not exist on {brokers}: create it with \
-                                 'kafka-topics --bootstrap-server {brokers} --create --topic {topic} --partitions 4', \
-                                 or name another with --topic"
+                                "topic '{topic}' does not exist on {brokers}: {}",
+                                kafka::topic::create_it(brokers, topic)
                             );
                         }
                     }

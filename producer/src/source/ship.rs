@@ -39,7 +39,7 @@ const NAME_MAX: usize = 255;
 pub(crate) struct ShipArgs {
     /// Log files to ship, first to last; `-` is standard input
     ///
-    /// Lines may be JSON (kept as they are), syslog, log4j/Logback, Python, nginx, Apache, Kafka, dpkg, glog,
+    /// Lines may be JSON (kept as they are if they have a message), syslog, log4j/Logback, Python, nginx, Apache, Kafka, dpkg, glog,
     /// logfmt and others like them: time and level are recognised, stack traces joined to their event. What is
     /// not recognised ships as INFO with the time of reading.
     #[arg(required = true, value_name = "FILE|-")]

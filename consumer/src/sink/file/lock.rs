@@ -49,7 +49,7 @@ impl FileLock {
         match open_locked(&path, Links::Refuse).map_err(io_error)? {
             Ok(mut file) => {
                 file.set_len(0).and_then(|()| file.rewind()).map_err(io_error)?;
-                file.write_all(holder.as_bytes()).map_err(io_error)?;
+                writeln!(file, "{holder}").map_err(io_error)?;
                 Ok(FileLock { _file: file })
             }
             Err(file) => {

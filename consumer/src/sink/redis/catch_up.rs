@@ -7,13 +7,14 @@
 
 use super::request::{Keys, Request};
 use crate::counts::Services;
+use crate::quiet::Quiet;
 use crate::sink::file::checkpoint::{Place, same_topic};
 use common::decode::decode_within;
 use common::event::now_micros;
 use kafka::consume::{AtMost, DataQueue, Item, watch_topics};
 use kafka::options::KafkaOptions;
 use kafka::topic::topic_id;
-use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -27,8 +28,8 @@ const MADE_ANEW: KafkaError = KafkaError::MessageConsumption(RDKafkaErrorCode::U
 
 /// A client that reads from given offsets.
 pub struct CatchUp {
-    queue: DataQueue<DefaultConsumerContext>,
-    consumer: Arc<BaseConsumer>,
+    queue: DataQueue<Quiet>,
+    consumer: Arc<BaseConsumer<Quiet>>,
     topic: String,
     max_event_bytes: usize,
     partitions: BTreeMap<i32, Reading>,
@@ -83,7 +84,7 @@ impl CatchUp {
             ("fetch.queue.backoff.ms", "2"),
         ]);
         watch_topics(&mut config);
-        let consumer: Arc<BaseConsumer> = Arc::new(config.create()?);
+        let consumer: Arc<BaseConsumer<Quiet>> = Arc::new(config.create_with_context(Quiet)?);
         let queue = DataQueue::new(Arc::clone(&consumer), BATCH);
         let mut assignment = TopicPartitionList::new();
         let mut partitions = BTreeMap::new();
