@@ -37,8 +37,8 @@ pub(crate) fn up(place: &Place) -> Result<()> {
     if !running.is_empty() {
         let names: Vec<&str> = running.iter().map(|(name, _)| name.as_str()).collect();
         println!(
-            "of the three only {} is up: starting all of them again, with their data",
-            names.join(" and ")
+            "of the three servers only these are up: {}. Starting all of them again, with their data",
+            names.join(", ")
         );
         end_all(&folder)?;
         // Who uses them goes on by itself if they come back where they were.

@@ -31,7 +31,7 @@ Examples:
   producer ship /var/log/nginx/*.log                  what is in them, then it ends
   producer ship --follow --from end /var/log/app.log  what comes from now on, through rotation
   zcat old.log.gz | producer ship --service shop -
-  producer ship --report run.json app.log             for 'consumer verify logs.txt --report run.json'
+  producer ship --report run.json app.log             for consumer verify --report run.json
 
 Nothing is remembered from run to run: a second run ships the same lines once more.
 
