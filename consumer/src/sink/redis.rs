@@ -23,16 +23,19 @@ pub mod session;
 use crate::backoff::Backoff;
 use crate::counts::{ServiceNames, Services};
 use crate::metrics::{Metrics, Sink, SinkLabel, Stage, StageLabel, TargetLabel};
+use crate::quiet::Quiet;
 use crate::sink::file::checkpoint::Place;
 use crate::sink::file::writer::Durable;
 use catch_up::{CatchUp, From};
 use common::event::now_micros;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use kafka::options::KafkaOptions;
+use kafka::topic::topic_id;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use request::{Keys, Request};
 use servers::Servers;
-use session::{Claim, Claimed, Session};
+use session::{Asked, Claim, Claimed, Session};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -133,6 +136,19 @@ impl<E: std::error::Error> std::convert::From<E> for End {
     }
 }
 
+/// By a client for this one question: it comes up once in a blue moon.
+impl Asked for RedisSink {
+    fn end(&self, partition: i32) -> Result<i64, KafkaError> {
+        let client: BaseConsumer<Quiet> = self.kafka.client_config(&[]).create_with_context(Quiet)?;
+        Ok(client.fetch_watermarks(&self.kafka.topic, partition, ASK_TIMEOUT)?.1)
+    }
+
+    fn topic_id(&self) -> Result<Option<String>, KafkaError> {
+        let client: BaseConsumer<Quiet> = self.kafka.client_config(&[]).create_with_context(Quiet)?;
+        topic_id(client.client(), &self.kafka.topic, ASK_TIMEOUT)
+    }
+}
+
 impl RedisSink {
     /// Works until the pipeline drops its end.
     pub fn run(self) {
@@ -175,7 +191,7 @@ impl RedisSink {
             Session::connect(&self.servers, self.keys.clone(), self.names.clone(), self.owner.clone())?;
         let claims: Vec<Claim> = claims.iter().map(|claim| self.front.renew(claim, &self.durable)).collect();
         self.heed_control()?;
-        let claimed = session.claim(&claims, |partition| self.partition_end(partition))?;
+        let claimed = session.claim(&claims, self)?;
         self.tell_held(&session);
         info!(address = session.address(), partitions = claims.len(), "Redis reached, positions claimed");
         let mut refill = self.refill(&claimed);
@@ -200,12 +216,6 @@ impl RedisSink {
                 return Err(end);
             }
         }
-    }
-
-    /// Asks Kafka where a partition ends, by a client for this one question: it comes up once in a blue moon.
-    fn partition_end(&self, partition: i32) -> Result<i64, rdkafka::error::KafkaError> {
-        let client: BaseConsumer = self.kafka.client_config(&[]).create()?;
-        Ok(client.fetch_watermarks(&self.kafka.topic, partition, ASK_TIMEOUT)?.1)
     }
 
     /// Where the lists of partitions that Redis knew nothing of are to be filled from.

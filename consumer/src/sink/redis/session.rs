@@ -16,6 +16,7 @@ use super::request::{Keys, Moved, Request, Tail, command};
 use super::servers::{ConnectError, Servers};
 use crate::counts::ServiceNames;
 use crate::sink::file::checkpoint::{Place, Position, same_topic};
+use rdkafka::error::KafkaError;
 use redis::{Connection, RedisError, Value};
 use std::collections::BTreeMap;
 
@@ -48,9 +49,12 @@ pub enum SessionError {
         /// Where the batch starts.
         from: i64,
     },
-    /// Kafka does not say where a partition ends.
-    #[error("asking Kafka for a partition's end: {0}")]
-    Kafka(#[from] rdkafka::error::KafkaError),
+    /// Redis is at another topic of that name, and so is Kafka: ours is gone.
+    #[error("partition {0} is of a topic that was made anew, which is not known here yet")]
+    Outdated(i32),
+    /// Kafka does not say what the topic is by now.
+    #[error("asking Kafka: {0}")]
+    Kafka(#[from] KafkaError),
     /// A reply that the protocol doesn't allow here.
     #[error("Redis answered {0}")]
     Unexpected(String),
@@ -67,6 +71,21 @@ pub struct Claim {
     pub end: i64,
     /// What is durable in the file.
     pub durable: Option<Position>,
+}
+
+/// What Kafka says at the moment.
+pub trait Asked {
+    /// Where a partition ends.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    fn end(&self, partition: i32) -> Result<i64, KafkaError>;
+
+    /// The topic's identity.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    fn topic_id(&self) -> Result<Option<String>, KafkaError>;
 }
 
 /// What a claim found.
@@ -138,17 +157,12 @@ impl Session {
     }
 
     /// Makes the partitions ours, and only those. A position beyond what we know of a partition may be another
-    /// owner's, who knew more, or of a topic of the same name that is gone: `ask_end` asks Kafka for the
-    /// partition's end. Where Redis knows nothing of a partition its counters are set up from the file's, in the
+    /// owner's, who knew more, or of a topic of the same name that is gone: Kafka is asked. Where Redis knows nothing of a partition its counters are set up from the file's, in the
     /// same transaction as the position.
     ///
     /// # Errors
     /// [`SessionError`]; `Conflict` when somebody else claims at the same time.
-    pub fn claim(
-        &mut self,
-        claims: &[Claim],
-        ask_end: impl Fn(i32) -> Result<i64, rdkafka::error::KafkaError>,
-    ) -> Result<Vec<Claimed>, SessionError> {
+    pub fn claim(&mut self, claims: &[Claim], asked: &impl Asked) -> Result<Vec<Claimed>, SessionError> {
         self.held = claims.iter().map(|claim| (claim.partition, claim.start.offset)).collect();
         self.topic_ids = claims.iter().map(|claim| (claim.partition, claim.start.topic_id.clone())).collect();
         let mark =
@@ -168,34 +182,13 @@ impl Session {
         tail.command(&[b"MULTI"]);
         let mut claimed = Vec::with_capacity(claims.len());
         for claim in claims {
-            let known = found[&claim.partition].as_deref().and_then(parse_position);
-            let known_end = claim.end.max(claim.start.offset);
-            let (next, fresh) = match known {
-                Some((next, topic_id))
-                    if same_topic(claim.start.topic_id.as_deref(), topic_id)
-                        && (next <= known_end || next <= ask_end(claim.partition)?) =>
-                {
-                    (next, false)
-                }
-                Some((position, topic_id)) => {
-                    let (partition, end) = (claim.partition, known_end);
-                    // Nothing of the new topic is in Redis, whatever the file had of it when the partition was
-                    // assigned.
-                    let same = same_topic(claim.start.topic_id.as_deref(), topic_id);
-                    let next = if same { claim.start.offset } else { 0 };
-                    tracing::warn!(partition, position, end, next, "Redis knew another topic");
-                    (next, false)
-                }
-                None => {
-                    let durable = claim.durable.as_ref();
-                    if let Some(position) = durable {
-                        tail.add_totals(&self.keys, &self.names, &position.totals(&self.names));
-                    }
-                    let next = durable.map(|position| position.next).filter(|&next| next <= known_end);
-                    (next.unwrap_or(claim.start.offset), true)
-                }
-            };
-            let result = Claimed { partition: claim.partition, next, fresh };
+            let found = found[&claim.partition].as_deref().and_then(parse_position);
+            let result = claimed_at(claim, found, asked)?;
+            if let Some(position) =
+                claim.durable.as_ref().filter(|position| result.fresh && position.next == result.next)
+            {
+                tail.add_totals(&self.keys, &self.names, &position.totals(&self.names));
+            }
             tail.set_position(&self.keys, claim.partition, result.next, &self.marks[&claim.partition]);
             self.held.insert(claim.partition, result.next);
             claimed.push(result);
@@ -292,9 +285,79 @@ fn warn_of_eviction(connection: &mut Connection) {
     }
 }
 
+/// Where Redis is, by the position that was found there.
+fn claimed_at(
+    claim: &Claim,
+    found: Option<(i64, Option<&str>)>,
+    asked: &impl Asked,
+) -> Result<Claimed, SessionError> {
+    let &Claim { partition, ref start, end, ref durable } = claim;
+    let end = end.max(start.offset);
+    let Some((position, topic_id)) = found else {
+        let durable = durable.as_ref().map(|position| position.next).filter(|&next| next <= end);
+        return Ok(Claimed { partition, next: durable.unwrap_or(start.offset), fresh: true });
+    };
+    let same = same_topic(start.topic_id.as_deref(), topic_id);
+    if same && (position <= end || position <= asked.end(partition)?) {
+        return Ok(Claimed { partition, next: position, fresh: false });
+    }
+    // Of two identities the newer one counts, which may be that of another owner.
+    if !same && !same_topic(start.topic_id.as_deref(), asked.topic_id()?.as_deref()) {
+        return Err(SessionError::Outdated(partition));
+    }
+    // Nothing of the new topic is in Redis, whatever the file had of it when the partition was assigned.
+    let next = if same { start.offset } else { 0 };
+    tracing::warn!(partition, position, end, next, "Redis knew another topic");
+    Ok(Claimed { partition, next, fresh: false })
+}
+
 /// The offset, and the topic's identity if there is one.
 fn parse_position(text: &str) -> Option<(i64, Option<&str>)> {
     let mut words = text.split(' ');
     let next = words.next()?.parse().ok().filter(|&next: &i64| next >= 0)?;
     Some((next, words.nth(1).filter(|&topic_id| topic_id != "-")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A Kafka whose partitions end at 900, with a topic that was made anew.
+    struct Now;
+
+    impl Asked for Now {
+        fn end(&self, _: i32) -> Result<i64, KafkaError> {
+            Ok(900)
+        }
+
+        fn topic_id(&self) -> Result<Option<String>, KafkaError> {
+            Ok(Some("new".to_owned()))
+        }
+    }
+
+    fn claimed(topic_id: &str, found: Option<(i64, Option<&str>)>) -> Result<(i64, bool), String> {
+        let start = Place { offset: 500, topic_id: Some(topic_id.to_owned()) };
+        let durable = Some(Position { next: 600, ..Position::default() });
+        let claim = Claim { partition: 3, start, end: 700, durable };
+        let claimed = claimed_at(&claim, found, &Now).map_err(|error| error.to_string())?;
+        Ok((claimed.next, claimed.fresh))
+    }
+
+    #[test]
+    fn redis_is_where_it_says_unless_that_is_of_a_topic_before() {
+        assert_eq!(claimed("new", None), Ok((600, true)), "where the file is");
+        assert_eq!(claimed("new", Some((650, Some("new")))), Ok((650, false)));
+        assert_eq!(claimed("new", Some((650, None))), Ok((650, false)), "brokers without identities");
+        assert_eq!(claimed("new", Some((900, Some("new")))), Ok((900, false)), "another owner knew more");
+        assert_eq!(claimed("new", Some((901, Some("new")))), Ok((500, false)), "beyond the end");
+        assert_eq!(claimed("new", Some((650, Some("old")))), Ok((0, false)), "of the topic before");
+    }
+
+    /// Whoever was frozen while the topic was made anew must not take the new one for the old one: what its next owner
+    /// had counted would be counted again.
+    #[test]
+    fn who_knows_only_a_topic_that_is_gone_claims_nothing() {
+        let refused = claimed("old", Some((650, Some("new")))).expect_err("gone");
+        assert!(refused.contains("partition 3 is of a topic that was made anew"), "{refused}");
+    }
 }
