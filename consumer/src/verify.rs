@@ -157,7 +157,8 @@ fn read_report(path: &Path) -> anyhow::Result<ProducerReport> {
 
 /// What lies beside a file and `logs*` in a shell catches too.
 fn is_companion(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "checkpoint" || extension == "lock")
+    path.extension()
+        .is_some_and(|extension| extension == "checkpoint" || extension == "lock" || extension == "cut")
 }
 
 /// What looks as if it had been rotated away from one of these, and is not among them.

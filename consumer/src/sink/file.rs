@@ -210,7 +210,9 @@ impl FileSink {
 
     /// Gives an open file to the writer.
     fn hand_over(&self, id: FileId, file: LogFile) {
-        for (partition, position) in file.positions() {
+        // A checkpoint that was renamed with its file may name partitions that have files of their own by now.
+        let ours = |partition| self.config.layout.file_id(partition) == id;
+        for (partition, position) in file.positions().filter(|&(partition, _)| ours(partition)) {
             self.durable.set(partition, position.clone());
         }
         self.send(Job::Open(id, Box::new(file)));

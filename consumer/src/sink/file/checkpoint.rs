@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const FIRST_SLOT_BYTES: usize = 16 << 10;
@@ -137,21 +137,28 @@ impl Checkpoint {
         }
     }
 
-    /// Cuts a file back to what counts, durably, and gives the bytes that went. None, and nothing is cut, if it does not
-    /// begin with what counts, by the end of that.
+    /// How many bytes a file has behind what counts. None if it does not begin with what counts, by the end of that; and
+    /// where nothing counts, which any file begins with, if it is not the very file.
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn cut_back(&self, file: &File) -> io::Result<Option<u64>> {
-        let Some(surplus) = file.metadata()?.len().checked_sub(self.length) else { return Ok(None) };
-        if crc32fast::hash(&read_tail(file, self.length)?) != self.tail_crc {
-            return Ok(None);
-        }
-        if surplus > 0 {
-            file.set_len(self.length)?;
-            file.sync_all()?;
-        }
-        Ok(Some(surplus))
+    pub fn surplus(&self, file: &File) -> io::Result<Option<u64>> {
+        let metadata = file.metadata()?;
+        let Some(surplus) = metadata.len().checked_sub(self.length) else { return Ok(None) };
+        let ours = match self.length {
+            0 => surplus == 0 || self.inode == Some(metadata.ino()),
+            _ => crc32fast::hash(&read_tail(file, self.length)?) == self.tail_crc,
+        };
+        Ok(ours.then_some(surplus))
+    }
+
+    /// Cuts a file back to what counts, durably.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn cut_back(&self, file: &File) -> io::Result<()> {
+        file.set_len(self.length)?;
+        file.sync_all()
     }
 }
 
@@ -249,7 +256,9 @@ impl CheckpointFile {
         self.file = create_durably(&new_path, Links::Refuse)?;
         self.file.set_len(0)?;
         self.file.set_len(2 * self.slot_bytes as u64)?;
+        // Both slots: the one before is left behind, and one that is damaged is not to be all there is.
         self.write_slot(generation)?;
+        self.write_slot(generation + 1)?;
         self.file.sync_all()?;
         std::fs::rename(&new_path, &self.path)?;
         sync_folder(&self.path)

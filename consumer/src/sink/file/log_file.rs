@@ -121,16 +121,16 @@ impl LogFile {
             _lock: lock,
         };
         log_file.repair(known).map_err(io_error)?;
-        log_file.remember_inode().map_err(io_error)?;
-        log_file.write_checkpoint().map_err(io_error)?;
+        log_file.begin().map_err(io_error)?;
         Ok(log_file)
     }
 
     fn repair(&mut self, known: bool) -> io::Result<()> {
         let found = self.file.file().metadata()?.len();
         let expected = self.checkpoint.length;
-        if known && let Some(bytes) = self.checkpoint.cut_back(self.file.file())? {
+        if known && let Some(bytes) = self.checkpoint.surplus(self.file.file())? {
             if bytes > 0 {
+                self.checkpoint.cut_back(self.file.file())?;
                 info!(file = %self.path.display(), bytes, "cut back to the checkpoint");
             }
             self.length = expected;
@@ -142,7 +142,11 @@ impl LogFile {
             match moved::cut_back(&self.path, &self.checkpoint) {
                 Ok(Some((moved, bytes))) => {
                     let moved = moved.display();
-                    info!(%file, %moved, bytes, "somebody moved the file away: that one is cut back to the checkpoint");
+                    warn!(
+                        %file, %moved, bytes,
+                        "somebody moved the file away: what it has behind the checkpoint comes here again, and is cut off \
+                         there, into a file beside it that ends in .cut"
+                    );
                 }
                 missing => warn!(
                     %file, expected, found, error = missing.err().map(tracing::field::display),
@@ -324,13 +328,25 @@ impl LogFile {
         let found = self.file.file().metadata()?.len();
         self.go_on_behind(found)?;
         self.sync()?;
-        self.remember_inode()?;
+        self.begin()
+    }
+
+    /// Records durably which file it is that is written from now on: in both slots, since the record of the one before is
+    /// of no use for this one.
+    fn begin(&mut self) -> io::Result<()> {
+        self.checkpoint.inode = Some(self.file.file().metadata()?.ino());
+        self.write_checkpoint()?;
         self.write_checkpoint()
     }
 
-    fn remember_inode(&mut self) -> io::Result<()> {
-        self.checkpoint.inode = Some(self.file.file().metadata()?.ino());
-        Ok(())
+    /// Records durably that nothing stands behind what counts. Everything appended must be in a checkpoint. Wherever the
+    /// file goes from now on, and whoever writes into it, nothing of it is to be cut off.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn end(&mut self) -> io::Result<()> {
+        self.checkpoint.inode = None;
+        self.write_checkpoint()
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::sink::file::checkpoint::CheckpointFile;
 use common::level::Level;
 
 const SYNC_INTERVAL: Duration = Duration::from_secs(4);
@@ -121,4 +122,49 @@ fn workers_share_a_file_but_no_partition() {
     drop((first, second));
     writer.join().unwrap();
     assert_eq!(std::fs::read(folder.path().join("logs.txt")).unwrap(), b"{\"a\":1}\n{\"b\":1}\n");
+}
+
+/// Given a partition that is read elsewhere than the checkpoint says, as where Kafka lost its end, then a crash does not
+/// undo that, even if nothing follows.
+#[test]
+fn where_reading_goes_on_is_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut sinks, writer) = sinks(&folder, 1);
+    let mut sink = sinks.remove(0);
+    take_on(&mut sink, 0);
+    assert!(push(&mut sink, 1_000));
+    sink.take_on(0, Place { offset: 900, topic_id: None });
+    let durable = || {
+        let (_, checkpoint) = CheckpointFile::open(&folder.path().join("logs.txt")).unwrap();
+        checkpoint.unwrap().partitions.get(&0).map(|position| position.next)
+    };
+    let started = Instant::now();
+    while durable() != Some(900) {
+        assert!(started.elapsed() < SYNC_INTERVAL / 2, "{:?}", durable());
+        std::thread::yield_now();
+    }
+    drop(sink);
+    writer.join().unwrap();
+}
+
+/// Given a checkpoint that was renamed with its file, and names partitions that have files of their own now, then those
+/// files say where they are.
+#[test]
+fn a_file_speaks_for_its_own_partition() {
+    let folder = tempfile::tempdir().unwrap();
+    let each = config(Layout::PerPartition(folder.path().join("logs-{partition}.txt").display().to_string()));
+    let mut file = FileSink::open(&each, 0).unwrap();
+    for partition in [0, 1] {
+        file.advance(partition, 7, &Counts::default(), &ServiceNames::default());
+    }
+    file.end().unwrap();
+    drop(file);
+    let (names, acknowledged) = (ServiceNames::default(), Acknowledged::default());
+    let started = FileSink::start(&each, 1, None, names, acknowledged, Metrics::new().0);
+    let (mut sinks, writer) = started.unwrap();
+    sinks[0].ensure_open(0).unwrap();
+    assert_eq!(sinks[0].durable().get(0).unwrap().next, 7);
+    assert_eq!(sinks[0].durable().get(1), None);
+    drop(sinks);
+    writer.join().unwrap();
 }

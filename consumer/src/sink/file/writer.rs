@@ -142,7 +142,7 @@ impl Writer {
             };
             match self.jobs.recv_timeout(wait) {
                 Ok(Job::Open(id, file)) => drop(state.files.insert(id, *file)),
-                Ok(Job::TakeOn(id, partition, start)) => state.open_file(id).take_on(partition, &start),
+                Ok(Job::TakeOn(id, partition, start)) => self.take_on(state, id, partition, &start)?,
                 Ok(Job::Write(block)) => {
                     let file = state.open_file(block.file);
                     file.append(&block.lines).map_err(|error| at(file, error))?;
@@ -155,13 +155,39 @@ impl Writer {
                 }
                 Ok(Job::Close(id, worker)) => {
                     self.sync(state)?;
-                    state.files.remove(&id);
+                    let closed = state.files.remove(&id);
+                    closed.into_iter().try_for_each(end)?;
                     self.tell(worker, Done::Closed);
                 }
                 Err(RecvTimeoutError::Timeout) => self.sync(state)?,
-                Err(RecvTimeoutError::Disconnected) => return self.sync(state),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.sync(state)?;
+                    return std::mem::take(&mut state.files).into_values().try_for_each(end);
+                }
             }
         }
+    }
+
+    /// A partition is ours. Reading it elsewhere than the checkpoint says is a decision, which a crash must not undo.
+    fn take_on(
+        &self,
+        state: &mut State,
+        id: FileId,
+        partition: i32,
+        start: &Place,
+    ) -> Result<(), (String, io::Error)> {
+        let position = state.open_file(id).position(partition);
+        let elsewhere = position.is_some_and(|position| position.next != start.offset);
+        if elsewhere {
+            // What was appended counts with the next checkpoint, so the positions that go with it must be in that, too.
+            self.sync(state)?;
+        }
+        let file = state.open_file(id);
+        file.take_on(partition, start);
+        if elsewhere {
+            file.write_checkpoint().map_err(|error| at(file, error))?;
+        }
+        Ok(())
     }
 
     /// Bytes → sync → checkpoint → sync, of every file that has something new; then looks after the files.
@@ -223,6 +249,10 @@ impl State {
     fn open_file(&mut self, id: FileId) -> &mut LogFile {
         self.files.get_mut(&id).expect("a file is used between open and close")
     }
+}
+
+fn end(mut file: LogFile) -> Result<(), (String, io::Error)> {
+    file.end().map_err(|error| at(&file, error))
 }
 
 fn at(file: &LogFile, error: io::Error) -> (String, io::Error) {

@@ -224,6 +224,7 @@ fn moved_between_crash_and_start() {
     let text = |path: &Path| std::fs::read_to_string(path).unwrap();
     assert_eq!((text(&moved), text(&path)), ("one\n".to_owned(), "two\n".to_owned()));
     assert_eq!(text(&copy), "one\ntwo\n", "no file of ours");
+    assert_eq!(text(&folder.path().join("moved.txt.cut")), "two\n", "nothing is destroyed");
 
     // The new one is known by its own number from then on.
     file.append(b"three\n").unwrap();
@@ -257,5 +258,74 @@ fn what_is_not_known_for_sure_is_not_cut() {
         let kept = std::fs::read_to_string(&moved).unwrap();
         assert_eq!(kept, if foreign { "something else\n" } else { "one\ntwo\n" });
         std::fs::remove_file(&path).unwrap();
+    }
+}
+
+/// Whatever stands behind what an orderly end, or another consumer, left in a file that was moved is not ours to cut.
+#[test]
+fn what_others_wrote_into_a_moved_file_is_not_cut() {
+    for adopted in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("logs.txt"), folder.path().join("moved.txt"));
+        let mut file = open(&path);
+        durable_line(&mut file, "one\n", 1);
+        if !adopted {
+            file.end().unwrap();
+        }
+        drop(file);
+        std::fs::rename(&path, &moved).unwrap();
+        if adopted {
+            let mut other = open(&moved);
+            durable_line(&mut other, "theirs\n", 7);
+        } else {
+            std::fs::write(&moved, "one\ntheirs\n").unwrap();
+        }
+        let file = open(&path);
+        assert_eq!(file.position(0).unwrap().next, 1);
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\ntheirs\n", "adopted: {adopted}");
+    }
+}
+
+/// Any file begins with nothing: a checkpoint of an empty file cuts that one, and no other that is put in its place.
+#[test]
+fn an_empty_file_vouches_for_itself_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("logs.txt");
+    let rotation = Rotation { size: Some(1), every: None };
+    let mut file = LogFile::open(&path, Links::Refuse, "logs", "test", rotation).unwrap();
+    durable_line(&mut file, "one\n", 1);
+    let aside = file.name_aside();
+    std::fs::rename(&path, &aside).unwrap();
+    look_now(&mut file);
+    file.append(b"two\n").unwrap();
+    drop(file);
+    drop(open(&path));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "two comes again");
+    std::fs::rename(&aside, &path).unwrap();
+    drop(open(&path));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\n", "the rotation is undone by hand");
+}
+
+/// A new file is known by either half of the checkpoint, so that one of them may be damaged by what kills the consumer.
+#[test]
+fn a_new_file_is_known_by_either_slot() {
+    for slot in 0..2 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs.txt");
+        let mut file = open(&path);
+        durable_line(&mut file, "one\n", 1);
+        let moved = folder.path().join("moved.txt");
+        std::fs::rename(&path, &moved).unwrap();
+        look_now(&mut file);
+        file.append(b"two\n").unwrap();
+        drop(file);
+        let checkpoint = CheckpointFile::path_of(&path);
+        let mut bytes = std::fs::read(&checkpoint).unwrap();
+        let at = slot * bytes.len() / 2 + 20;
+        bytes[at] ^= 1;
+        std::fs::write(&checkpoint, bytes).unwrap();
+        drop(open(&path));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "two comes again, slot {slot}");
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\n");
     }
 }
