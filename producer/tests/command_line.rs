@@ -97,7 +97,7 @@ fn help_teaches() {
     assert_eq!(ended.code, Some(0));
     for part in [
         "producer --rate 100k --duration 20s",
-        "Exit status:",
+        "Exit codes:",
         "KAFKA_BROKERS",
         "spike:times=5,for=10s,every=1m",
     ] {
