@@ -167,7 +167,7 @@ fn rotated_beside(files: &[PathBuf]) -> Option<PathBuf> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let beside = std::fs::read_dir(folder).ok()?.flatten();
         let mut beside = beside.map(|entry| path.with_file_name(entry.file_name()));
-        beside.find(|other| is_rotated(path, other) && !files.contains(other))
+        beside.find(|other| is_rotated(path, other) && !is_companion(other) && !files.contains(other))
     })
 }
 
@@ -320,7 +320,7 @@ mod tests {
     fn what_was_rotated_away_and_not_given_is_named() {
         let folder = TempDir::new().unwrap();
         let logs = file(&folder, "logs.txt", line(3));
-        for other in ["logs.txt.checkpoint", "logs-7.txt", "logs.txt.lock", "other.txt"] {
+        for other in ["logs.txt.checkpoint", "logs-7.txt", "logs.txt.lock", "logs.txt.1.cut", "other.txt"] {
             file(&folder, other, "");
         }
         assert_eq!(rotated_beside(std::slice::from_ref(&logs)), None);

@@ -139,11 +139,11 @@ impl LogFile {
         }
         if known && (found > 0 || expected > 0) {
             let file = self.path.display();
-            match moved::cut_back(&self.path, &self.checkpoint) {
-                Ok(Some((moved, bytes))) => {
-                    let moved = moved.display();
+            match moved::find(&self.path, &self.checkpoint) {
+                Ok(Some(mut moved)) => {
+                    moved.cut_back(&self.checkpoint)?;
                     warn!(
-                        %file, %moved, bytes,
+                        %file, moved = %moved.path.display(), bytes = moved.surplus,
                         "somebody moved the file away: what it has behind the checkpoint comes here again, and is cut off \
                          there, into a file beside it that ends in .cut"
                     );
@@ -339,8 +339,8 @@ impl LogFile {
         self.write_checkpoint()
     }
 
-    /// Records durably that nothing stands behind what counts. Everything appended must be in a checkpoint. Wherever the
-    /// file goes from now on, and whoever writes into it, nothing of it is to be cut off.
+    /// Records durably that nothing stands behind what counts. Everything appended must be in a checkpoint. Once the file
+    /// is moved, nothing is to be cut off it, whoever writes into it.
     ///
     /// # Errors
     /// What the operating system says.

@@ -8,47 +8,60 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{DirEntryExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Cuts the file that was at `path` back to its checkpoint, under whatever name it has in the folder now, and gives that
-/// name and the bytes that went: into a file beside it, lest somebody else had written them. None if it is not there, was
-/// ended in order, is written by somebody, or has a checkpoint of its own by now.
+/// The file that was at a path.
+pub struct Moved {
+    file: File,
+    /// Its name by now.
+    pub path: PathBuf,
+    /// Bytes behind the checkpoint.
+    pub surplus: u64,
+}
+
+/// Looks for the file that was at `path`, under whatever name it has in the folder now. None if it is not there, was ended
+/// in order, is written by somebody, or has a checkpoint of its own by now.
 ///
 /// # Errors
 /// What the operating system says.
-pub fn cut_back(path: &Path, checkpoint: &Checkpoint) -> io::Result<Option<(PathBuf, u64)>> {
+pub fn find(path: &Path, checkpoint: &Checkpoint) -> io::Result<Option<Moved>> {
     // An inode may have been given away again: by its length and the end of what counts the file is known for sure.
     let Some(inode) = checkpoint.inode.filter(|_| checkpoint.length > 0) else { return Ok(None) };
     let real = path.canonicalize()?;
     for entry in std::fs::read_dir(real.parent().unwrap_or(&real))? {
         let entry = entry?;
-        let moved = entry.path();
-        if entry.ino() != inode || !entry.file_type()?.is_file() || CheckpointFile::path_of(&moved).exists() {
+        let path = entry.path();
+        if entry.ino() != inode || !entry.file_type()?.is_file() || CheckpointFile::path_of(&path).exists() {
             continue;
         }
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).custom_flags(Links::Refuse.flags()).open(&moved)?;
+        let file = options.read(true).write(true).custom_flags(Links::Refuse.flags()).open(&path)?;
         if file.metadata()?.ino() == inode
             && file.try_lock().is_ok()
             && let Some(surplus) = checkpoint.surplus(&file)?
         {
-            if surplus > 0 {
-                keep_behind(&mut file, checkpoint.length, &moved)?;
-                checkpoint.cut_back(&file)?;
-            }
-            return Ok(Some((moved, surplus)));
+            return Ok(Some(Moved { file, path, surplus }));
         }
     }
     Ok(None)
 }
 
-/// Copies what a file has behind `length`, durably, into `logs.txt.1.cut` of `logs.txt.1`.
-fn keep_behind(file: &mut File, length: u64, path: &Path) -> io::Result<()> {
-    let mut beside = OsString::from(path);
-    beside.push(".cut");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o640).custom_flags(Links::Refuse.flags());
-    let mut kept = options.open(&beside)?;
-    file.seek(SeekFrom::Start(length))?;
-    io::copy(file, &mut kept)?;
-    kept.sync_all()?;
-    sync_folder(path)
+impl Moved {
+    /// Cuts it back to the checkpoint; what goes is kept in `NAME.cut`, lest somebody else had written it.
+    ///
+    /// # Errors
+    /// What the operating system says. Then it is as it was, and must be cut before what comes again is written.
+    pub fn cut_back(&mut self, checkpoint: &Checkpoint) -> io::Result<()> {
+        if self.surplus == 0 {
+            return Ok(());
+        }
+        let mut beside = OsString::from(&self.path);
+        beside.push(".cut");
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(0o640).custom_flags(Links::Refuse.flags());
+        let mut kept = options.open(&beside)?;
+        self.file.seek(SeekFrom::Start(checkpoint.length))?;
+        io::copy(&mut self.file, &mut kept)?;
+        kept.sync_all()?;
+        sync_folder(&self.path)?;
+        checkpoint.cut_back(&self.file)
+    }
 }

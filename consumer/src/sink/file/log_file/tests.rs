@@ -329,3 +329,24 @@ fn a_new_file_is_known_by_either_slot() {
         assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\n");
     }
 }
+
+/// What can't be cut off a moved file must not be written a second time: the consumer ends, and the next one tries again.
+#[test]
+fn without_room_for_what_is_cut_nothing_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, moved) = (folder.path().join("logs.txt"), folder.path().join("moved.txt"));
+    let mut file = open(&path);
+    durable_line(&mut file, "one\n", 1);
+    file.append(b"two\n").unwrap();
+    drop(file);
+    std::fs::rename(&path, &moved).unwrap();
+    // As a full disk does.
+    let in_the_way = folder.path().join("moved.txt.cut");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let refused = LogFile::open(&path, Links::Refuse, "logs", "test", Rotation::default());
+    assert!(refused.is_err());
+    std::fs::remove_dir(&in_the_way).unwrap();
+    drop(open(&path));
+    assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\n");
+    assert_eq!(std::fs::read_to_string(&in_the_way).unwrap(), "two\n");
+}
