@@ -1,7 +1,7 @@
 //! Partitions that move between consumers which share a folder.
 
 use crate::scene::{
-    PATIENCE, Scene, await_lines, await_reading, freeze_past_its_session, random, random_pause,
+    PATIENCE, Scene, await_lines, await_reading, await_start, freeze_past_its_session, random, random_pause,
 };
 use harness::{Program, Signal, wait_until};
 use rdkafka::ClientConfig;
@@ -74,6 +74,7 @@ fn a_storm_of_rebalances() {
         if round % 3 == 0 {
             guest.kill().unwrap();
         } else {
+            await_start(&guest);
             guest.signal(Signal::TERM).unwrap();
             assert!(guest.wait(PATIENCE).unwrap().success(), "{}", guest.stderr());
         }

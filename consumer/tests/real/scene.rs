@@ -333,6 +333,11 @@ pub fn random_pause(random: &mut ChaCha8Rng, at_most: Duration) {
     }
 }
 
+/// Waits until a consumer heeds signals: before that, being asked to end is being killed.
+pub fn await_start(consumer: &Program) {
+    wait_until("the consumer to start", PATIENCE, || consumer.stderr().contains("serving /metrics")).unwrap();
+}
+
 /// Waits until a consumer has begun to read so many partitions, in all.
 pub fn await_reading(consumer: &mut Program, partitions: usize) {
     wait_until("the consumer to read", PATIENCE, || {
