@@ -13,7 +13,7 @@ mod sequences;
 mod summary;
 mod tally;
 
-use crate::sink::file::checkpoint::{self, CheckpointFile};
+use crate::sink::file::checkpoint::{self, CheckpointFile, folder_of};
 use anyhow::{Context, bail};
 use audit::Audit;
 use blocks::Blocks;
@@ -164,8 +164,7 @@ fn is_companion(path: &Path) -> bool {
 /// What looks as if it had been rotated away from one of these, and is not among them.
 fn rotated_beside(files: &[PathBuf]) -> Option<PathBuf> {
     files.iter().find_map(|path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let beside = std::fs::read_dir(folder).ok()?.flatten();
+        let beside = std::fs::read_dir(folder_of(path)).ok()?.flatten();
         let mut beside = beside.map(|entry| path.with_file_name(entry.file_name()));
         beside.find(|other| is_rotated(path, other) && !is_companion(other) && !files.contains(other))
     })

@@ -3,7 +3,7 @@
 use super::plot::{self, CpuRow};
 use super::series::middle;
 use crate::results::{Limit, LimitJob, Results, Run, RunName};
-use common::units::{format_grouped, format_size};
+use common::units::{format_counted, format_grouped, format_size};
 use figures::numbers::{figure, percent, rate, short, short_rate};
 use figures::page::Page;
 use figures::table::Table;
@@ -151,13 +151,12 @@ fn job(run: &Run) -> String {
 
 /// What a run was made with, in one line.
 pub fn setting(run: &Run) -> String {
-    let counted = |count: u16, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     format!(
         "{} events of {} bytes, {}, {}",
         short(run.events as f64),
         figure(run.setting.event_bytes),
-        counted(run.setting.partitions, "partition"),
-        counted(run.setting.consumers, "consumer")
+        format_counted(run.setting.partitions.into(), "partition"),
+        format_counted(run.setting.consumers.into(), "consumer")
     )
 }
 

@@ -136,20 +136,22 @@ impl<E: std::error::Error> std::convert::From<E> for End {
     }
 }
 
-/// By a client for this one question: it comes up once in a blue moon.
 impl Asked for RedisSink {
     fn end(&self, partition: i32) -> Result<i64, KafkaError> {
-        let client: BaseConsumer<Quiet> = self.kafka.client_config(&[]).create_with_context(Quiet)?;
-        Ok(client.fetch_watermarks(&self.kafka.topic, partition, ASK_TIMEOUT)?.1)
+        Ok(self.client()?.fetch_watermarks(&self.kafka.topic, partition, ASK_TIMEOUT)?.1)
     }
 
     fn topic_id(&self) -> Result<Option<String>, KafkaError> {
-        let client: BaseConsumer<Quiet> = self.kafka.client_config(&[]).create_with_context(Quiet)?;
-        topic_id(client.client(), &self.kafka.topic, ASK_TIMEOUT)
+        topic_id(self.client()?.client(), &self.kafka.topic, ASK_TIMEOUT)
     }
 }
 
 impl RedisSink {
+    /// A client for one question: those come up once in a blue moon.
+    fn client(&self) -> Result<BaseConsumer<Quiet>, KafkaError> {
+        self.kafka.client_config(&[]).create_with_context(Quiet)
+    }
+
     /// Works until the pipeline drops its end.
     pub fn run(self) {
         let mut backoff = Backoff::default();

@@ -66,7 +66,7 @@ impl Summary {
     /// Something there, nothing lost, nothing doubled, no line that isn't an event.
     pub fn is_ok(&self) -> bool {
         let anything = self.events > 0 || self.producers.iter().any(|producer| producer.reported);
-        anything && self.total(|p| p.lost) == 0 && self.total(|p| p.doubled) == 0 && self.malformed == 0
+        anything && self.lost() == 0 && self.total(|p| p.doubled) == 0 && self.malformed == 0
     }
 
     /// Numbers of all producers that must be there and are not.
@@ -80,11 +80,8 @@ impl Summary {
 
     /// One line that says it all.
     fn verdict(&self) -> String {
-        let counts = [
-            (self.total(|p| p.lost), "lost"),
-            (self.total(|p| p.doubled), "doubled"),
-            (self.malformed, "malformed"),
-        ];
+        let counts =
+            [(self.lost(), "lost"), (self.total(|p| p.doubled), "doubled"), (self.malformed, "malformed")];
         let reordered = match self.total(|p| p.reordered) {
             0 => String::new(),
             n => format!(" ({} reordered)", format_grouped(n)),
@@ -121,7 +118,7 @@ impl Serialize for Summary {
         object.serialize_field("bytes", &self.bytes)?;
         object.serialize_field("events", &self.events)?;
         object.serialize_field("unique", &self.total(|p| p.unique))?;
-        object.serialize_field("lost", &self.total(|p| p.lost))?;
+        object.serialize_field("lost", &self.lost())?;
         object.serialize_field("doubled", &self.total(|p| p.doubled))?;
         object.serialize_field("reordered", &self.total(|p| p.reordered))?;
         object.serialize_field("without_identity", &self.without_identity)?;
