@@ -26,6 +26,7 @@ use crate::sink::file::checkpoint::Place;
 use crate::sink::file::writer::{Block, Done, FileId, Progress};
 use crate::sink::redis::feed::RedisFeed;
 use anyhow::bail;
+use commit::COMMIT_TIME;
 use common::decode::{decode_within, single_line};
 use common::event::now_micros;
 use common::shutdown::Shutdown;
@@ -393,7 +394,7 @@ impl Pipeline {
         self.flush(true);
         let ids: Vec<i32> = self.partitions.keys().copied().collect();
         self.settle(&ids, DRAIN_TIME, DRAIN_REDIS_TIME)?;
-        let committed = self.commit_all();
+        let committed = self.commit_all(COMMIT_TIME);
         let Pipeline { group, file, redis, events, private_files, .. } = self;
         if let Some(redis) = redis {
             if !redis.attached() && !ids.is_empty() {

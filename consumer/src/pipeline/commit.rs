@@ -7,8 +7,8 @@ use rdkafka::error::KafkaResult;
 use std::time::Duration;
 use tracing::{error, warn};
 
-/// For the last commit, where more than the display hangs on it: a rebalance may take a session (10 s).
-const COMMIT_TIME: Duration = Duration::from_secs(15);
+/// For a last commit, while the group rebalances and takes none: that may take a session (10 s).
+pub(super) const COMMIT_TIME: Duration = Duration::from_secs(15);
 
 impl Pipeline {
     pub(super) fn commit(&mut self) {
@@ -23,9 +23,8 @@ impl Pipeline {
     }
 
     /// Commits for the last time, all of it once more, since an earlier commit may have failed. If the group does not
-    /// take it, the checkpoint still says where reading goes on, but not to who can't see our files.
-    pub(super) fn commit_all(&self) -> KafkaResult<()> {
-        let time = if self.private_files { COMMIT_TIME } else { Duration::ZERO };
+    /// take it in `time`, the checkpoint still says where reading goes on, but not to who can't see our files.
+    pub(super) fn commit_all(&self, time: Duration) -> KafkaResult<()> {
         let committed = self.group.commit_surely(&self.commits(self.ledger.committable()), time);
         committed.inspect_err(|error| {
             if self.private_files {

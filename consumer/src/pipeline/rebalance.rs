@@ -4,6 +4,7 @@
 //! reading begins. A partition that is in doubt while it is read (its offsets are gone, or its topic is) is
 //! given up and goes through that door again.
 
+use super::commit::COMMIT_TIME;
 use super::{Partition, Pipeline};
 use crate::group::{COMPLAINT_INTERVAL, PartitionOffsets, Rebalance};
 use crate::health::State;
@@ -153,8 +154,9 @@ impl Pipeline {
             // Nobody else can have written: the files were locked. Only the commit is no longer ours to make.
             warn!(partitions = ?ours, "the group gave our partitions away: this process was stopped or too slow");
         } else {
-            // What it says when it can't is all there is to do about it.
-            let _ = self.commit_all();
+            // Whoever sees our files need not wait for it. What it says when it can't is all there is to do about it.
+            let time = if self.private_files { COMMIT_TIME } else { Duration::ZERO };
+            let _ = self.commit_all(time);
         }
         self.forget(ids)?;
         self.group.unassign(&ours)?;

@@ -3,7 +3,7 @@
 use crate::scene::{
     PATIENCE, Scene, await_lines, await_reading, await_start, freeze_past_its_session, random, random_pause,
 };
-use harness::{Program, Signal, wait_until};
+use harness::{Link, Program, Signal, wait_until};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::path::Path;
@@ -83,6 +83,33 @@ fn a_storm_of_rebalances() {
     scene.await_count(500_000);
     scene.end(&mut steady);
     scene.audit(&scene.files("logs-"), &["report.json"], 500_000);
+}
+
+/// Given consumers that end one after the other on a slow network while events flow, so that those that are left are in
+/// a rebalance, during which the group takes no commits, then the offsets that they leave are those that their files have.
+#[test]
+fn ended_one_after_the_other() {
+    let mut random = random();
+    let scene = Scene::behind_a_network(6);
+    let layout = "logs-{partition}.txt";
+    let mut producer = scene.producer("report.json", &["--rate", "1k", "--count", "30k"]);
+    for _ in 0..5 {
+        let mut consumers: Vec<Program> = (0..3).map(|_| scene.consumer(layout, &[])).collect();
+        for consumer in &mut consumers {
+            await_reading(consumer, 2);
+        }
+        scene.stack.proxies()[0].set(Link::Slow(Duration::from_millis(100)));
+        for consumer in &mut consumers {
+            scene.end(consumer);
+            random_pause(&mut random, Duration::from_millis(800));
+        }
+        scene.stack.proxies()[0].set(Link::Up);
+    }
+    let mut last = scene.consumer(layout, &[]);
+    scene.finish(&mut producer);
+    scene.await_count(30_000);
+    scene.end(&mut last);
+    scene.audit(&scene.files("logs-"), &["report.json"], 30_000);
 }
 
 /// Given a client of the same name that takes its place in the group, as a commit of its own does that comes late, the

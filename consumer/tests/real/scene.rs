@@ -60,6 +60,12 @@ impl Scene {
         Scene::with(StackOptions { redis, ..StackOptions::default() }, Protocol::Classic, partitions)
     }
 
+    /// Consumers reach the broker through a proxy, as a network.
+    pub fn behind_a_network(partitions: usize) -> Scene {
+        let options = StackOptions { proxied: true, ..StackOptions::default() };
+        Scene::with(options, Protocol::Classic, partitions)
+    }
+
     /// So many brokers, and the topic on each of them.
     pub fn with_brokers(brokers: usize, partitions: usize) -> Scene {
         Scene::with(StackOptions { brokers, ..StackOptions::default() }, Protocol::Classic, partitions)
@@ -85,7 +91,11 @@ impl Scene {
     /// Starts a consumer on `file`; sessions are short, so that the dead are missed soon (by the broker's settings where
     /// it deals the partitions).
     pub fn consumer(&self, file: &str, more: &[&str]) -> Program {
-        let (brokers, redis) = (self.stack.bootstrap(), self.stack.redis_url());
+        let brokers = match self.stack.proxies() {
+            [] => self.stack.bootstrap(),
+            _ => self.stack.proxied_bootstrap(),
+        };
+        let redis = self.stack.redis_url();
         let mut arguments = vec![
             "--brokers",
             &brokers,
@@ -202,13 +212,12 @@ impl Scene {
         http::get(address.parse().unwrap(), path).unwrap()
     }
 
-    /// Ends a consumer as `docker stop` does, and sees that it ended well. (A group that rebalances may take no commit,
-    /// which does no harm where others see the files; the audit looks at what is committed in the end.)
+    /// Ends a consumer as `docker stop` does, and sees that it ended well.
     pub fn end(&self, consumer: &mut Program) {
         consumer.signal(Signal::TERM).unwrap();
         let status = consumer.wait(PATIENCE).unwrap();
         assert!(status.success(), "{status}: {}", consumer.stderr());
-        assert!(consumer.stderr().contains("drained"), "{}", consumer.stderr());
+        assert!(consumer.stderr().contains("drained, synced and committed"), "{}", consumer.stderr());
     }
 
     /// Ends a producer's run and sees that the broker took everything.
