@@ -10,11 +10,12 @@ pub use callbacks::{COMPLAINT_INTERVAL, Callbacks, Rebalance};
 
 use crate::sink::file::checkpoint::{Place, same_topic};
 use anyhow::Context;
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, bounded, unbounded};
+use kafka::commit::Commits;
 use kafka::consume::{AtMost, DataQueue, watch_topics};
 use kafka::options::KafkaOptions;
 use kafka::topic::create_it;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub struct Group {
     pub queue: DataQueue<Callbacks>,
     /// Rebalances that wait for an answer.
     pub rebalances: Receiver<Rebalance>,
+    commits: Commits<Callbacks>,
     consumer: Arc<BaseConsumer<Callbacks>>,
     /// The topic.
     pub topic: String,
@@ -163,9 +165,10 @@ impl Group {
             .context("the Kafka client refuses its configuration (see --kafka)")?;
         let consumer = Arc::new(consumer);
         let queue = DataQueue::new(Arc::clone(&consumer), *batch);
+        let commits = Commits::new(Arc::clone(&consumer));
         consumer.subscribe(&[&options.topic]).context("subscribing to the topic")?;
         let topic = options.topic.clone();
-        Ok(Group { queue, rebalances, consumer, topic, dealt_by_broker, membership })
+        Ok(Group { queue, rebalances, commits, consumer, topic, dealt_by_broker, membership })
     }
 
     /// Joins once more, with a client of its own: nothing is left of what this one had.
@@ -282,45 +285,61 @@ impl Group {
         Ok(())
     }
 
-    /// Sends positions to be committed. What the broker says comes later.
+    /// Sends positions to be committed. What the broker says comes later, see [`Group::refusal`].
     ///
     /// # Errors
     /// When they can't be sent.
-    pub fn commit(&self, positions: &[Commit]) -> KafkaResult<()> {
+    pub fn commit(&mut self, positions: &[Commit]) -> KafkaResult<()> {
         let list = self.list(positions)?;
-        if list.count() == 0 { Ok(()) } else { self.consumer.commit(&list, CommitMode::Async) }
+        if list.count() == 0 { Ok(()) } else { self.commits.send(&list) }
     }
 
-    /// Whether a commit was not taken since this was asked last.
-    pub fn was_refused(&self) -> bool {
-        self.consumer.context().uncommitted.swap(false, Ordering::Relaxed)
+    /// Why a commit was not taken since this was asked last.
+    pub fn refusal(&mut self) -> Option<KafkaError> {
+        std::iter::from_fn(|| self.commits.answer(Duration::ZERO)).filter_map(Result::err).last()
     }
 
-    /// The same, and waits for the broker's word. While the group rebalances it takes none: then for up to `time` it is
+    /// Commits, and waits up to `time` for the broker's word. While the group rebalances it takes no commits: then it is
     /// tried again.
     ///
     /// # Errors
-    /// What the broker says.
-    pub fn commit_surely(&self, positions: &[Commit], time: Duration) -> KafkaResult<()> {
-        let list = self.list(positions)?;
-        if list.count() == 0 {
-            return Ok(());
-        }
+    /// What the broker says, or that it says nothing.
+    pub fn commit_surely(&mut self, positions: &[Commit], time: Duration) -> KafkaResult<()> {
         let deadline = Instant::now() + time;
         loop {
-            let error = match self.consumer.commit(&list, CommitMode::Sync) {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
+            self.commit(positions)?;
+            let mut refusal = None;
+            // Of earlier ones, too: if one of those was refused, this costs another turn.
+            while self.commits.unanswered() > 0 {
+                match self.commits.answer(deadline.saturating_duration_since(Instant::now())) {
+                    Some(answer) => refusal = answer.err().or(refusal),
+                    None => return Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut)),
+                }
+            }
+            let Some(error) = refusal else { return Ok(()) };
             use RDKafkaErrorCode::{IllegalGeneration, RebalanceInProgress, StaleMemberEpoch};
             let code = error.rdkafka_error_code();
             let rebalances = matches!(code, Some(IllegalGeneration | RebalanceInProgress | StaleMemberEpoch));
             if !rebalances || Instant::now() >= deadline {
                 return Err(error);
             }
-            // The group goes on meanwhile; what it wants answered waits.
-            self.consumer.poll(COMMIT_AGAIN);
+            // librdkafka joins the new generation by itself; what it wants answered waits for the next `serve`.
+            std::thread::park_timeout(COMMIT_AGAIN);
         }
+    }
+
+    /// Leaves the group; false if that takes longer than `time`, as where brokers are silent. Then it goes on by itself.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn leave(self, time: Duration) -> std::io::Result<bool> {
+        let (left, answer) = bounded(1);
+        std::thread::Builder::new().name("leave".into()).spawn(move || {
+            drop(self);
+            // Nobody waits any more if that took too long.
+            let _ = left.send(());
+        })?;
+        Ok(answer.recv_timeout(time).is_ok())
     }
 
     fn list(&self, positions: &[Commit]) -> KafkaResult<TopicPartitionList> {
@@ -350,7 +369,7 @@ impl Drop for Group {
         for error in answers.into_iter().filter_map(Result::err) {
             debug!(%error, "answering the last rebalance");
         }
-        // The consumer closes, and waits for that, as its last handle is dropped, after the queue.
+        // The consumer closes, and waits for that, as its last handle is dropped, after the queues.
     }
 }
 

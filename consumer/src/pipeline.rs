@@ -7,8 +7,9 @@
 //!                         └→ rejected          ──→ sender  ─┘
 //! ```
 //!
-//! It owns all state; nothing here is shared but the file's writer and what [`Health`] and [`Metrics`] show. It waits only for new
-//! messages, for room in the file's memory, and, a little, for Redis ([`Patience`](crate::sink::redis::Patience)).
+//! It owns its state; shared are the file's writer, the names of services, and what [`Health`] and [`Metrics`] show. While
+//! events flow it waits only for new messages, for room in the file's memory, and, a little, for Redis
+//! ([`Patience`](crate::sink::redis::Patience)); at a rebalance for the sinks to settle and for Kafka's word, seconds at most.
 
 mod commit;
 mod rebalance;
@@ -26,13 +27,11 @@ use crate::sink::file::checkpoint::Place;
 use crate::sink::file::writer::{Block, Done, FileId, Progress};
 use crate::sink::redis::feed::RedisFeed;
 use anyhow::bail;
-use commit::COMMIT_TIME;
 use common::decode::{decode_within, single_line};
 use common::event::now_micros;
 use common::shutdown::Shutdown;
 use crossbeam_channel::TryRecvError;
 use kafka::consume::Item;
-use rdkafka::error::RDKafkaErrorCode;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,6 +46,9 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 const DRAIN_TIME: Duration = Duration::from_secs(30);
 /// Of that, for Redis, which is caught up at the next start anyway.
 const DRAIN_REDIS_TIME: Duration = Duration::from_secs(5);
+
+/// And for telling the group.
+const LEAVE_TIME: Duration = Duration::from_secs(5);
 
 /// How events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -107,9 +109,9 @@ pub struct Pipeline {
     again_at: Instant,
     complained: Option<Instant>,
     committed: Instant,
-    started: Instant,
-    /// Whether it was said that there are no partitions yet.
-    has_waited: bool,
+    /// When there were partitions last, or the start; and whether it was said since that there are none.
+    had_partitions: Instant,
+    said_none: bool,
     /// Why Redis was detached last, and when that was said.
     redis_trouble: Option<(String, Instant)>,
     dues: Vec<u64>,
@@ -168,8 +170,8 @@ impl Pipeline {
             again_at: Instant::now(),
             complained: None,
             committed: Instant::now(),
-            started: Instant::now(),
-            has_waited: false,
+            had_partitions: Instant::now(),
+            said_none: false,
             redis_trouble: None,
             dues: Vec::new(),
             events: 0,
@@ -224,16 +226,18 @@ impl Pipeline {
             let message = match item {
                 Item::Message(message) => message,
                 Item::Error { partition, code, .. } => {
-                    warn!(partition, %code, "Kafka client");
-                    if is_doubt(code) {
-                        in_doubt.push(partition);
-                    }
+                    warn!(topic = group.topic, partition, %code, "the partition can't be read, trying again");
+                    // librdkafka counts the error as a message, and may go on behind bytes that are none: where reading
+                    // goes on is decided anew, and what still comes of the partition waits for that.
+                    in_doubt.push(partition);
+                    run = None;
                     continue;
                 }
             };
             if run.as_ref().is_none_or(|(id, ..)| *id != message.partition) {
                 run = partitions
                     .get_mut(&message.partition)
+                    .filter(|_| !in_doubt.contains(&message.partition))
                     .map(|partition| (message.partition, partition, file.block(message.partition)));
             }
             // What still comes of a partition that was given up belongs to its next owner.
@@ -333,14 +337,18 @@ impl Pipeline {
                 self.file.recycle(block);
             }
             Done::Closed => self.file.closed(),
-            Done::Failed(why) => bail!("the file can't be written: {why}"),
+            Done::Failed(why) => {
+                bail!("the file can't be written: {why}; what is missing is read again at the next start")
+            }
         }
         Ok(())
     }
 
     fn every_second(&mut self) {
         self.committed = Instant::now();
-        if !self.has_waited && self.partitions.is_empty() && self.started.elapsed() >= SAY_WAITING_AFTER {
+        if !self.partitions.is_empty() {
+            (self.had_partitions, self.said_none) = (Instant::now(), false);
+        } else if !self.said_none && self.had_partitions.elapsed() >= SAY_WAITING_AFTER {
             self.say_why_we_wait();
         }
         self.commit();
@@ -361,7 +369,7 @@ impl Pipeline {
     fn say_why_we_wait(&mut self) {
         match self.group.has_topic() {
             Ok(true) => {
-                self.has_waited = true;
+                self.said_none = true;
                 let why = match self.group.dealt_by_broker {
                     false => "(10 s)",
                     true => {
@@ -370,12 +378,12 @@ impl Pipeline {
                     }
                 };
                 info!(
-                    "no partitions yet: the group keeps the place of a member that ended until its session is over \
+                    "no partitions at present: the group keeps the place of a member that ended until its session is over \
                      {why}, and gives none to more consumers than there are partitions"
                 );
             }
             Ok(false) => {
-                self.has_waited = true;
+                self.said_none = true;
                 self.group.say_no_topic();
             }
             Err(error) if self.complained.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) => {
@@ -394,7 +402,7 @@ impl Pipeline {
         self.flush(true);
         let ids: Vec<i32> = self.partitions.keys().copied().collect();
         self.settle(&ids, DRAIN_TIME, DRAIN_REDIS_TIME)?;
-        let committed = self.commit_all(COMMIT_TIME);
+        let committed = self.commit_all();
         let Pipeline { group, file, redis, events, private_files, .. } = self;
         if let Some(redis) = redis {
             if !redis.attached() && !ids.is_empty() {
@@ -402,18 +410,12 @@ impl Pipeline {
             }
             redis.stop(Instant::now() + DRAIN_REDIS_TIME);
         }
-        drop(group);
+        if !group.leave(LEAVE_TIME)? {
+            warn!("the brokers are silent: the group misses this member once its session is over");
+        }
         drop(file);
         let how = if committed.is_ok() { "drained, synced and committed" } else { "drained and synced" };
         info!(events, partitions = ids.len(), seconds = started.elapsed().as_secs_f64(), "{how}");
         if private_files { committed.map_err(Into::into) } else { Ok(()) }
     }
-}
-
-/// True for what says that the offset to come, or the topic, may be gone, and for all else that stops reading: where it
-/// goes on must be decided anew, since librdkafka's batch call counts the error as a message, and would leave out the one
-/// that comes next. False for what it passes over by itself: bytes that are no messages.
-fn is_doubt(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{BadCompression, BadMessage, NotImplemented};
-    !matches!(code, BadCompression | BadMessage | NotImplemented)
 }

@@ -6,7 +6,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -31,19 +31,12 @@ pub struct Callbacks {
     complained: Mutex<Option<Instant>>,
     /// The group is being left.
     pub(super) closing: AtomicBool,
-    /// A commit was not taken.
-    pub(super) uncommitted: AtomicBool,
 }
 
 impl Callbacks {
     /// Sends rebalances there.
     pub(super) fn new(rebalances: Sender<Rebalance>) -> Callbacks {
-        Callbacks {
-            rebalances,
-            complained: Mutex::default(),
-            closing: AtomicBool::default(),
-            uncommitted: AtomicBool::default(),
-        }
+        Callbacks { rebalances, complained: Mutex::default(), closing: AtomicBool::default() }
     }
 }
 
@@ -88,13 +81,5 @@ impl ConsumerContext for Callbacks {
         let rebalance = if assign { Rebalance::Assign(partitions) } else { Rebalance::Revoke(partitions) };
         // The receiver lives as long as the consumer.
         let _ = self.rebalances.send(rebalance);
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        if let Err(error) = result {
-            // Not fatal: what counts is the checkpoint; the next commit says the same, and perhaps more.
-            warn!(%error, "committing offsets");
-            self.uncommitted.store(true, Ordering::Relaxed);
-        }
     }
 }

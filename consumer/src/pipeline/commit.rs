@@ -7,25 +7,31 @@ use rdkafka::error::KafkaResult;
 use std::time::Duration;
 use tracing::{error, warn};
 
-/// For a last commit, while the group rebalances and takes none: that may take a session (10 s).
-pub(super) const COMMIT_TIME: Duration = Duration::from_secs(15);
+/// For a last commit. While the group rebalances it takes none, which may last a session (10 s).
+const COMMIT_TIME: Duration = Duration::from_secs(15);
 
 impl Pipeline {
     pub(super) fn commit(&mut self) {
         // Without new events nothing else would say it again.
-        let positions = match self.group.was_refused() {
-            true => self.ledger.committable(),
-            false => self.ledger.take_committable(),
+        let positions = match self.group.refusal() {
+            // Not fatal: what counts is the checkpoint.
+            Some(error) => {
+                warn!(%error, "committing offsets");
+                self.ledger.committable()
+            }
+            None => self.ledger.take_committable(),
         };
-        if let Err(error) = self.group.commit(&self.commits(positions)) {
+        let commits = self.commits(positions);
+        if let Err(error) = self.group.commit(&commits) {
             warn!(%error, "committing offsets");
         }
     }
 
     /// Commits for the last time, all of it once more, since an earlier commit may have failed. If the group does not
-    /// take it in `time`, the checkpoint still says where reading goes on, but not to who can't see our files.
-    pub(super) fn commit_all(&self, time: Duration) -> KafkaResult<()> {
-        let committed = self.group.commit_surely(&self.commits(self.ledger.committable()), time);
+    /// take it in time, the checkpoint still says where reading goes on, but not to who can't see our files.
+    pub(super) fn commit_all(&mut self) -> KafkaResult<()> {
+        let commits = self.commits(self.ledger.committable());
+        let committed = self.group.commit_surely(&commits, COMMIT_TIME);
         committed.inspect_err(|error| {
             if self.private_files {
                 error!(%error, "offsets are not committed: others may write what our files have once more");

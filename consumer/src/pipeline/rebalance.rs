@@ -4,7 +4,6 @@
 //! reading begins. A partition that is in doubt while it is read (its offsets are gone, or its topic is) is
 //! given up and goes through that door again.
 
-use super::commit::COMMIT_TIME;
 use super::{Partition, Pipeline};
 use crate::group::{COMPLAINT_INTERVAL, PartitionOffsets, Rebalance};
 use crate::health::State;
@@ -137,12 +136,13 @@ impl Pipeline {
         }
         self.revoke(&ids)?;
         self.awaited.extend(ids);
-        if Instant::now() < self.again_at {
-            self.try_at = self.again_at;
-            return Ok(());
+        // Not before the group was heard: taking them on would answer a rebalance that came meanwhile.
+        let now = Instant::now();
+        self.try_at = (now + TRY_INTERVAL).max(self.again_at);
+        if now >= self.again_at {
+            self.again_at = now + AGAIN_INTERVAL;
         }
-        self.again_at = Instant::now() + AGAIN_INTERVAL;
-        self.start_awaited(false)
+        Ok(())
     }
 
     fn revoke(&mut self, ids: &[i32]) -> anyhow::Result<()> {
@@ -153,10 +153,12 @@ impl Pipeline {
         if self.group.assignment_lost() {
             // Nobody else can have written: the files were locked. Only the commit is no longer ours to make.
             warn!(partitions = ?ours, "the group gave our partitions away: this process was stopped or too slow");
+        } else if self.private_files {
+            // What it says when it can't is all there is to do about it.
+            let _ = self.commit_all();
         } else {
-            // Whoever sees our files need not wait for it. What it says when it can't is all there is to do about it.
-            let time = if self.private_files { COMMIT_TIME } else { Duration::ZERO };
-            let _ = self.commit_all(time);
+            // Whoever comes next sees our files.
+            self.commit();
         }
         self.forget(ids)?;
         self.group.unassign(&ours)?;

@@ -161,8 +161,8 @@ impl Scene {
     pub fn await_empty_group(&self) {
         let client = self.beside_the_group();
         wait_until("the group to have no members", PATIENCE, || {
-            let groups = client.fetch_group_list(Some("sluice"), Duration::from_secs(5)).unwrap();
-            groups.groups().iter().all(|group| group.members().is_empty())
+            let groups = client.fetch_group_list(Some("sluice"), Duration::from_secs(5));
+            groups.is_ok_and(|list| list.groups().iter().all(|group| group.members().is_empty()))
         })
         .unwrap();
     }
@@ -205,11 +205,13 @@ impl Scene {
         self.page(consumer, "/metrics")
     }
 
-    /// A page of a consumer, which answers 200.
+    /// A page of a consumer, once it answers 200.
     pub fn page(&self, consumer: &Program, path: &str) -> String {
         let log = consumer.stderr();
         let address = log.split("address=").nth(1).unwrap().split_whitespace().next().unwrap();
-        http::get(address.parse().unwrap(), path).unwrap()
+        let address = address.parse().unwrap();
+        wait_until(path, PATIENCE, || http::get(address, path))
+            .unwrap_or_else(|error| panic!("{error}: {}", consumer.stderr()))
     }
 
     /// Ends a consumer as `docker stop` does, and sees that it ended well.
@@ -257,22 +259,27 @@ impl Scene {
     }
 
     /// What the group has committed, of each partition; 0 where there is nothing.
-    fn committed(&self, partitions: usize) -> Vec<i64> {
+    pub fn committed(&self, partitions: usize) -> Vec<i64> {
         let mut list = TopicPartitionList::new();
         list.add_partition_range("logs", 0, i32::try_from(partitions).unwrap() - 1);
-        let committed = self.beside_the_group().committed_offsets(list, PATIENCE).unwrap();
+        let client = self.beside_the_group();
+        let asked = || client.committed_offsets(list.clone(), Duration::from_secs(5)).ok();
+        let committed = wait_until("the group's offsets", PATIENCE, asked).unwrap();
         let offsets = committed.elements().into_iter().map(|element| element.offset().to_raw());
         offsets.map(|offset| offset.unwrap_or(0).max(0)).collect()
     }
 
-    /// `consumer verify` finds nothing lost and nothing doubled.
+    /// `consumer verify` finds nothing lost, nothing doubled and nothing out of its partition's order.
     pub fn verify(&self, files: &[PathBuf], reports: &[&str]) {
         let files = files.iter().map(|file| file.display().to_string());
         let reports = reports.iter().flat_map(|report| ["--report".to_owned(), (*report).to_owned()]);
-        let arguments = std::iter::once("verify".to_owned()).chain(files).chain(reports);
+        let arguments = ["verify", "--json"].map(str::to_owned).into_iter().chain(files).chain(reports);
         let mut verify = Program::start("consumer", arguments, &[], self.folder.path()).unwrap();
         let status = verify.wait(PATIENCE).unwrap();
-        assert!(status.success(), "{}\n{}", verify.stdout(), verify.stderr());
+        let verdict = verify.stdout();
+        assert!(status.success(), "{verdict}\n{}", verify.stderr());
+        let verdict: Value = serde_json::from_str(&verdict).unwrap();
+        assert_eq!(verdict["reordered"], 0, "{verdict}");
     }
 
     /// What the broker acknowledged, as a producer reported.

@@ -116,7 +116,7 @@ fn what_is_wrong_with_a_login_is_said() {
     let authority = right.lines().filter(|line| !line.starts_with("ssl.ca")).collect::<Vec<_>>().join("\n");
     let authority = file(&scene, "authority.properties", authority);
     for (config, said) in [(&password, "uthentication failed"), (&authority, "certificate verify failed")] {
-        let flags = ["--count", "1", "--wait", "5s"];
+        let flags = ["--count", "1", "--wait", "15s"];
         let mut producer = start(&scene, "producer", secured.kafka_sasl, config, &flags);
         assert_eq!(producer.wait(PATIENCE).unwrap().code(), Some(1));
         let error = producer.stderr();
@@ -175,7 +175,7 @@ fn nothing_is_left_out_behind_a_refusal() {
     secured.deny_reading(&bootstrap, true).unwrap();
     wait_until("each partition to be refused", PATIENCE, || {
         let log = first.stderr();
-        (0..4).all(|id| log.contains(&format!("Kafka client partition={id} code=TopicAuthorizationFailed")))
+        (0..4).all(|id| log.contains(&format!("partition={id} code=TopicAuthorizationFailed")))
     })
     .unwrap_or_else(|error| panic!("{error}: {}", first.stderr()));
     let mut second = consumer();
