@@ -109,7 +109,7 @@ impl RedisFeed {
             return;
         }
         // Set down with the batch: packing adds to its bytes.
-        self.batch.charged = self.batch.bytes();
+        self.batch.charged = self.batch.memory();
         self.in_flight_bytes += self.batch.charged;
         let mut next = self.free.pop().unwrap_or_default();
         next.clear();

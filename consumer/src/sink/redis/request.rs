@@ -196,9 +196,14 @@ impl Request {
         &self.positions
     }
 
-    /// Bytes of memory that its events take.
+    /// Bytes that Redis is sent, once it is packed.
     pub fn bytes(&self) -> usize {
         self.recent.bytes.len()
+    }
+
+    /// Bytes of memory that its events take once it is packed, which puts the lists by level behind the one of all.
+    pub fn memory(&self) -> usize {
+        self.recent.bytes.len() + 2 * self.by_level.iter().map(|list| list.bytes.len()).sum::<usize>()
     }
 
     /// True when it would change nothing.
@@ -415,6 +420,19 @@ mod tests {
             );
             assert_eq!(request.dues, [1, 2]);
         }
+    }
+
+    #[test]
+    fn the_memory_it_will_take_is_known_before_it_is_packed() {
+        let (keys, mut request) = (keys(), Request::default());
+        for _ in 0..100 {
+            request.push(&[b'x'; 1_000], Level::Error, None, None, None, &keys);
+            request.push(&[b'x'; 1_000], Level::Info, None, None, None, &keys);
+        }
+        let expected = request.memory();
+        request.pack(&keys, &ServiceNames::default(), &BTreeMap::new(), b"");
+        let listed: usize = request.by_level.iter().map(|list| list.bytes.len()).sum();
+        assert!((expected..expected + 2_000).contains(&(request.bytes() + listed)), "{expected}");
     }
 
     /// Whatever events, services, topics and marks say, Redis reads the commands that are meant and no others.

@@ -157,8 +157,8 @@ impl Session {
     }
 
     /// Makes the partitions ours, and only those. A position beyond what we know of a partition may be another
-    /// owner's, who knew more, or of a topic of the same name that is gone: Kafka is asked. Where Redis knows nothing of a partition its counters are set up from the file's, in the
-    /// same transaction as the position.
+    /// owner's, who knew more, or of a topic of the same name that is gone: Kafka is asked. Where Redis knows nothing of
+    /// a partition its counters are set up from the file's, in the same transaction as the position.
     ///
     /// # Errors
     /// [`SessionError`]; `Conflict` when somebody else claims at the same time.
@@ -298,8 +298,15 @@ fn claimed_at(
         return Ok(Claimed { partition, next: durable.unwrap_or(start.offset), fresh: true });
     };
     let same = same_topic(start.topic_id.as_deref(), topic_id);
-    if same && (position <= end || position <= asked.end(partition)?) {
+    if same && position <= end {
         return Ok(Claimed { partition, next: position, fresh: false });
+    }
+    if same {
+        let end = asked.end(partition)?;
+        // Beyond the end of this very topic a broker lost some: Redis had all that is left.
+        if position <= end || topic_id.is_some() && start.topic_id.is_some() {
+            return Ok(Claimed { partition, next: position.min(end).max(start.offset), fresh: false });
+        }
     }
     // Of two identities the newer one counts, which may be that of another owner.
     if !same && !same_topic(start.topic_id.as_deref(), asked.topic_id()?.as_deref()) {
@@ -349,7 +356,8 @@ mod tests {
         assert_eq!(claimed("new", Some((650, Some("new")))), Ok((650, false)));
         assert_eq!(claimed("new", Some((650, None))), Ok((650, false)), "brokers without identities");
         assert_eq!(claimed("new", Some((900, Some("new")))), Ok((900, false)), "another owner knew more");
-        assert_eq!(claimed("new", Some((901, Some("new")))), Ok((500, false)), "beyond the end");
+        assert_eq!(claimed("new", Some((901, Some("new")))), Ok((900, false)), "a broker lost its end");
+        assert_eq!(claimed("new", Some((901, None))), Ok((500, false)), "beyond the end, perhaps of another");
         assert_eq!(claimed("new", Some((650, Some("old")))), Ok((0, false)), "of the topic before");
     }
 
