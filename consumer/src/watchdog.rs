@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 const TICK: Duration = Duration::from_secs(1);
-/// How often Kafka is asked where partitions end.
+/// How often Kafka is asked where partitions end; once something is wrong there, with each tick, so that one slow answer
+/// is not taken for more.
 const ASK_INTERVAL: Duration = Duration::from_secs(4);
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 /// What has not moved for so long is stuck: far more than a full queue, a slow sync or a rebalance takes.
@@ -73,7 +74,7 @@ impl Watchdog {
             std::thread::park_timeout(TICK);
             // What it has to say would pile up for as long as brokers are away; nothing is read with it.
             while self.client.poll(Duration::ZERO).is_some() {}
-            if self.asked.is_none_or(|asked| asked.elapsed() >= ASK_INTERVAL) {
+            if !self.kafka.is_empty() || self.asked.is_none_or(|asked| asked.elapsed() >= ASK_INTERVAL) {
                 self.kafka = self.ask_kafka();
                 self.asked = Some(Instant::now());
             }
@@ -114,14 +115,18 @@ impl Watchdog {
     fn ask_kafka(&mut self) -> Vec<(Part, String)> {
         let positions = self.health.positions();
         let ends = match self.leaderless().and_then(|none| Ok((none, self.ends(&positions)?))) {
-            Ok((leaderless, _)) if !leaderless.is_empty() => {
-                let what = format!("no broker leads partitions {}", list(&leaderless));
-                return vec![(Part::partitions, what)];
-            }
-            Ok((_, ends)) => ends,
-            Err(error) => {
-                let what = format!("no broker answers ({})", in_short(&error.to_string()));
-                return vec![(Part::brokers, what)];
+            Ok((leaderless, ends)) if leaderless.is_empty() => ends,
+            trouble => {
+                // What has not moved meanwhile had no chance to.
+                self.moves = Moves::default();
+                return vec![match trouble {
+                    Ok((leaderless, _)) => {
+                        (Part::partitions, format!("no broker leads partitions {}", list(&leaderless)))
+                    }
+                    Err(error) => {
+                        (Part::brokers, format!("no broker answers ({})", in_short(&error.to_string())))
+                    }
+                }];
             }
         };
         let stuck = self.moves.stuck(&positions, &ends, Instant::now());
