@@ -265,7 +265,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let merged = file(&folder, "logs.txt", [3, 1, 4, 2].map(line).concat());
         assert_eq!(verify(&args(&[&merged])).unwrap().producers[0].sequences, 2, "not known: what it takes");
-        let one = r#"0badc0de {"generation":1,"partitions":{"0":{"epoch":1,"next":4}}}"#;
+        let one = r#"0badc0de {"generation":1,"partitions":{"0":{"next":4}}}"#;
         let blank = " ".repeat(100);
         let checkpoint = file(&folder, "logs.txt.checkpoint", format!("{one}{blank}\n{blank}torn \u{0}"));
         let summary = verify(&args(&[&merged, &checkpoint])).unwrap();

@@ -52,8 +52,6 @@ pub const TAIL_BYTES: usize = 256;
 /// How far the file is with one partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// How many times a consumer has taken on the partition with this file.
-    pub epoch: u64,
     /// Identity of the topic that `next` is an offset of; none when the broker gives topics none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic_id: Option<String>,
@@ -83,7 +81,6 @@ pub fn same_topic(one: Option<&str>, other: Option<&str>) -> bool {
 impl Position {
     /// A consumer begins to read here.
     pub fn take_on(&mut self, start: &Place) {
-        self.epoch += 1;
         self.next = start.offset;
         self.topic_id.clone_from(&start.topic_id);
     }

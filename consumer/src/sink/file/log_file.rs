@@ -188,7 +188,7 @@ impl LogFile {
         self.checkpoint.partitions.iter().map(|(&partition, position)| (partition, position))
     }
 
-    /// Takes on a partition: its epoch counts up, durably with the next checkpoint.
+    /// Takes on a partition, durably with the next checkpoint.
     pub fn take_on(&mut self, partition: i32, start: &Place) {
         self.checkpoint.partitions.entry(partition).or_default().take_on(start);
     }

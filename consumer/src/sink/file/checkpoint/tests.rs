@@ -6,7 +6,6 @@ fn checkpoint(generation: u64, partitions: i32) -> Checkpoint {
     let mut checkpoint = Checkpoint { generation, length: generation * 100, ..Checkpoint::new("logs") };
     for p in 0..partitions {
         let position = Position {
-            epoch: 1,
             topic_id: Some("rWTg1E3tT0yuCbWlUGr9-A".to_owned()),
             next: i64::from(p) + 7,
             levels: BTreeMap::from([(Level::Info, 3)]),
