@@ -8,7 +8,8 @@ use common::shutdown::Shutdown;
 use common::units::format_grouped;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{StdoutLock, Write as _};
+use std::io::ErrorKind::BrokenPipe;
+use std::io::{self, StdoutLock, Write as _};
 
 /// Of a payload, so much is an example: what fits into a line of a terminal.
 const EXAMPLE_CHARS: usize = 60;
@@ -21,7 +22,7 @@ Examples:
 To mend an event change its 'payload', and leave the rest of the line. One that is no text stands as 'payload_base64': \
 give it a 'payload' instead, or other Base64.
 
-Exit codes: 0 done, 1 failed, 2 impossible configuration.";
+Exit codes: 0 done; 1 failed, or ended by a signal; 2 impossible configuration; 130 ended at once by a second signal.";
 
 /// Flags of `consumer rejected list`.
 #[derive(Debug, clap::Args)]
@@ -53,7 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<bool> {
     let replayed = reader.receipts(&shutdown)?;
     let (mut groups, mut seen) = (BTreeMap::<String, Group>::new(), Sources::default());
     let mut out = std::io::stdout().lock();
-    reader.each("listing", &shutdown, |record| {
+    let listed = reader.each("listing", &shutdown, |record| {
         let Record::Rejected(rejected) = record else { return Ok(()) };
         if !args.which.want(&rejected) || !seen.insert(&rejected.source) {
             return Ok(());
@@ -68,20 +69,25 @@ pub fn run(args: &Args) -> anyhow::Result<bool> {
         }
         group.waiting += 1;
         if args.json {
-            return print(&mut out, &Line::of(&rejected));
+            return Ok(print(&mut out, &Line::of(&rejected))?);
         }
         group.example = Some(example(&rejected));
         Ok(())
-    })?;
+    });
+    if let Err(problem) = listed {
+        // Who reads has seen enough, as `head` has.
+        let enough = problem.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == BrokenPipe);
+        return if enough { Ok(true) } else { Err(problem) };
+    }
     if !args.json && !shutdown.requested() {
         out.write_all(table(&groups).as_bytes())?;
     }
     Ok(!shutdown.requested())
 }
 
-fn print(out: &mut StdoutLock<'_>, line: &Line) -> anyhow::Result<()> {
+fn print(out: &mut StdoutLock<'_>, line: &Line) -> io::Result<()> {
     serde_json::to_writer(&mut *out, line)?;
-    Ok(out.write_all(b"\n")?)
+    out.write_all(b"\n")
 }
 
 /// Its place and the beginning of its bytes, without anything that a terminal would obey: whoever may write to the topic

@@ -26,7 +26,8 @@ Examples:
 
 Leave out of the file what stays as it is: what is in it and still refused is a failure.
 
-Exit codes: 0 done; 1 failed, or something in --mended was not brought back; 2 impossible configuration.";
+Exit codes: 0 done; 1 failed, ended by a signal, or something in --mended was not brought back; \
+2 impossible configuration; 130 ended at once by a second signal.";
 
 /// Flags of `consumer rejected replay`.
 #[derive(Debug, clap::Args)]

@@ -2,12 +2,13 @@
 
 use crate::scene::{PATIENCE, Scene, random, random_pause};
 use common::units::format_grouped;
-use harness::{Program, wait_until};
+use harness::{Program, built, wait_until};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 fn await_rejected(scene: &Scene, events: usize) {
@@ -46,6 +47,15 @@ pub fn each_comes_back_once(scene: &Scene, events: usize) {
         code == 0 && said.contains("still refused") && said.contains("brought back                 0"),
         "{said}"
     );
+
+    let consumer_path = built("consumer").unwrap();
+    let list =
+        format!("'{}' rejected list --json --brokers {}", consumer_path.display(), scene.stack.bootstrap());
+    let list_some = format!("set -o pipefail; {list} | head -n 1");
+    let mut some = Program::run(Path::new("bash"), ["-c", &list_some], &[], &scene.path("some")).unwrap();
+    let end = some.wait(PATIENCE).unwrap();
+    let (line, said) = (some.stdout(), some.stderr());
+    assert!(end.success() && line.lines().count() == 1 && said.is_empty(), "{end}: {line}{said}");
 
     let (_, lines) = rejected(scene, &["list", "--json", "--reason", "no_message"]);
     let mut mended = String::new();
