@@ -2,7 +2,7 @@
 
 use crate::scene::{PATIENCE, Scene};
 use common::decode::{Reject, decode};
-use harness::wait_until;
+use harness::{http, wait_until};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, HashMap};
@@ -165,7 +165,7 @@ fn every_good_one_arrives_and_every_bad_one_is_kept() {
     }
     assert_eq!(reasons.values().sum::<u64>() as usize, HOSTILE + 1);
     for (reason, count) in reasons {
-        let line = format!("sluice_events_rejected_total{{reason=\"{reason}\"}} {count}");
-        assert!(metrics.contains(&line), "{line} in\n{metrics}");
+        let series = format!("sluice_events_rejected_total{{reason=\"{reason}\"}}");
+        assert_eq!(http::value(&metrics, &series), Some(count as f64), "{series} in\n{metrics}");
     }
 }

@@ -44,7 +44,7 @@ fn killed_while_rotating() {
     scene.await_count(300_000);
     scene.end(&mut consumer);
     let files = scene.files("logs");
-    assert!(files.len() > 10, "{} files", files.len());
+    assert!(files.len() > 5, "{} files", files.len());
     scene.audit(&files, &["report.json"], 300_000);
 }
 
@@ -70,7 +70,7 @@ fn a_standby_takes_over() {
         }
         random_pause(&mut random, Duration::from_millis(1_500));
         consumers.remove(active).kill().unwrap();
-        wait_until("another to take over", Duration::from_secs(10), || {
+        wait_until("another to take over", Duration::from_secs(30), || {
             consumers.iter().any(|consumer| consumer.stderr().contains("reading starts"))
         })
         .unwrap();

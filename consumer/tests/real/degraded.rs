@@ -93,8 +93,7 @@ fn a_partition_that_is_not_read_is_told() {
 fn a_partition_without_a_leader_is_told() {
     let scene = Scene::with_brokers(2, 1);
     scene.stack.delete_topic("logs").unwrap();
-    let each_on_one: [&[i32]; 2] = [&[1], &[2]];
-    create(&scene, NewTopic::new("logs", 2, TopicReplication::Variable(&each_on_one)));
+    scene.stack.create_topic_led_by("logs", &[0, 1]).unwrap();
     let mut producer = scene.producer("first.json", &["--rate", "5k", "--count", "10k"]);
     let mut consumer = scene.consumer("logs.txt", &[]);
     scene.finish(&mut producer);
@@ -108,12 +107,6 @@ fn a_partition_without_a_leader_is_told() {
     scene.await_count(20_000);
     scene.end(&mut consumer);
     scene.audit(&[scene.path("logs.txt")], &["first.json", "second.json"], 20_000);
-}
-
-fn create(scene: &Scene, topic: NewTopic<'_>) {
-    for result in block_on(admin(scene).create_topics([&topic], &AdminOptions::new())).unwrap() {
-        result.unwrap();
-    }
 }
 
 fn admin(scene: &Scene) -> AdminClient<DefaultClientContext> {
@@ -133,7 +126,8 @@ fn rejected_events_that_find_no_way_are_told() {
     const REJECTED: usize = 50_000;
     let scene = Scene::new(1);
     let oldest = "message.timestamp.before.max.ms";
-    create(&scene, NewTopic::new("logs.rejected", 1, TopicReplication::Fixed(1)).set(oldest, "0"));
+    let topic = NewTopic::new("logs.rejected", 1, TopicReplication::Fixed(1)).set(oldest, "0");
+    block_on(admin(&scene).create_topics([&topic], &AdminOptions::new())).unwrap().remove(0).unwrap();
     let mut consumer = scene.consumer("logs.txt", &[]);
     let bad = std::iter::repeat_n("no event ".repeat(100), REJECTED);
     scene.stack.produce("logs", None, None, bad.chain(["{\"message\":\"m\"}".to_owned()])).unwrap();

@@ -3,8 +3,8 @@
 //! Also where nobody said that they are their own: two that know nothing of each other's file, and one that is given
 //! another layout and then the old one again.
 
-use crate::scene::{PATIENCE, Scene, await_lines, await_reading, random, random_pause};
-use harness::{Program, Signal, send_signal, wait_until};
+use crate::scene::{PATIENCE, Scene, await_lines, await_reading, await_start, random, random_pause};
+use harness::{Signal, send_signal, wait_until};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -30,11 +30,10 @@ fn partitions_move_while_redis_hangs() {
     let mut first = scene.consumer(LAYOUT, &["--instance", "x"]);
     await_lines(&scene.path("logs-x.txt"));
     random_pause(&mut random, Duration::from_secs(3));
-    let (_, redis) = scene.stack.pids().into_iter().find(|(name, _)| name.starts_with("redis")).unwrap();
-    send_signal(redis, Signal::STOP).unwrap();
+    scene.stack.freeze_redis().unwrap();
     let mut second = scene.consumer(LAYOUT, &["--instance", "y"]);
     await_reading(&mut second, 1);
-    send_signal(redis, Signal::CONT).unwrap();
+    scene.stack.resume_redis().unwrap();
     scene.finish(&mut producer);
     scene.await_count(100_000);
     scene.end(&mut first);
@@ -68,7 +67,10 @@ fn ends_within_rebalances() {
             let mut third = scene.consumer(LAYOUT, &["--instance", "x-1"]);
             random_pause(&mut random, Duration::from_millis(1_800));
             scene.end(&mut second);
-            scene.end(&mut third);
+            // It may have no partitions yet.
+            await_start(&third);
+            third.signal(Signal::TERM).unwrap();
+            assert!(third.wait(PATIENCE).unwrap().success(), "{}", third.stderr());
         }
     });
     scene.finish(&mut producer);
@@ -86,17 +88,11 @@ fn single_files_of_two_consumers() {
     let mut first = scene.consumer("logs-a.txt", &[]);
     await_lines(&scene.path("logs-a.txt"));
     let mut second = scene.consumer("logs-b.txt", &[]);
-    let reads = |consumer: &Program, partitions| {
-        wait_until("partitions to move", PATIENCE, || {
-            consumer.stderr().matches("reading starts").count() >= partitions
-        })
-        .unwrap_or_else(|error| panic!("{error}: {}", consumer.stderr()));
-    };
-    reads(&second, 2);
+    await_reading(&mut second, 2);
     scene.end(&mut first);
-    reads(&second, 4);
+    await_reading(&mut second, 4);
     let mut first = scene.consumer("logs-a.txt", &[]);
-    reads(&first, 2);
+    await_reading(&mut first, 2);
     scene.finish(&mut producer);
     scene.await_count(150_000);
     scene.end(&mut first);

@@ -1,6 +1,6 @@
 //! Latencies from due to each stage: all events are in the log, and what it says can be.
 
-use crate::scene::Scene;
+use crate::scene::{Scene, await_reading};
 use common::latency_log;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -12,6 +12,8 @@ fn every_event_is_in_the_log_of_latencies() {
     let scene = Scene::new(4);
     let started = Instant::now();
     let mut consumer = scene.consumer("logs.txt", &["--batch-events", "1", "--latency-log", "latency.hlog"]);
+    // A backlog would be read within a second.
+    await_reading(&mut consumer, 4);
     let mut producer = scene.producer("run.json", &["--rate", "1k", "--count", "3000"]);
     scene.finish(&mut producer);
     scene.await_count(3_000);

@@ -4,8 +4,8 @@ use crate::scene::{PATIENCE, Scene};
 use harness::usage::{held, usage};
 use harness::wait_until;
 
-/// Beside the events: the program, its clients' buffers, and what the allocator keeps.
-const BESIDE: u64 = 36 << 20;
+/// Beside the events: the program, its clients' buffers, and what the allocator keeps; 21 to 43 MiB were seen.
+const BESIDE: u64 = 64 << 20;
 
 /// Given a backlog of events of 20 KiB, which would fill a batch of 10,000 with 200 MB, when the consumer has 16 MiB for
 /// events, then its peak stays near that.
@@ -34,7 +34,7 @@ fn a_backlog_is_forgotten() {
     let peak = usage(consumer.pid()).memory_peak;
     let memory_falls = || (held(consumer.pid()).unwrap().memory < peak / 2).then_some(());
     wait_until("memory to fall to half its peak", PATIENCE, memory_falls).unwrap();
-    assert!(peak > 2 * BESIDE, "no backlog: {} MiB", peak >> 20);
+    assert!(peak > 80 << 20, "no backlog: {} MiB", peak >> 20);
     scene.end(&mut consumer);
     scene.audit(&[scene.path("logs.txt")], &["report.json"], 1_000_000);
 }
