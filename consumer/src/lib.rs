@@ -27,7 +27,7 @@ use common::{crash, telemetry};
 use std::process::ExitCode;
 use tracing::error;
 
-/// What `benches` measures; the rest stays private, so that the compiler sees what nobody uses.
+/// What this crate's own benches measure; the rest stays private, so that the compiler sees what nobody uses.
 pub mod hot {
     pub use crate::counts::ServiceNames;
     pub use crate::metrics::latency::Latency;
@@ -48,7 +48,7 @@ Examples:
 A second consumer on the same file stands by and takes over when the first one ends. \
 Brokers, the topic and Redis are waited for as long as it takes; the log and /readyz say what is missing.
 
-Exit codes: 0 ended as asked, or verify found nothing wrong; 1 failed, or verify found something; \
+Exit codes: 0 ended as asked, or verify found nothing lost or doubled; 1 failed, or verify found something; \
 2 impossible configuration; 130 ended at once by a second signal.";
 
 /// Fans every log event from Kafka out to Redis and to an append-only file, exactly once

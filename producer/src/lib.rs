@@ -23,7 +23,7 @@ use common::{crash, telemetry};
 use config::{Config, Impossible};
 use std::process::ExitCode;
 
-/// What `benches` measures; the rest stays private, so that the compiler sees what nobody uses.
+/// What this crate's own benches measure; the rest stays private, so that the compiler sees what nobody uses.
 pub mod hot {
     pub use crate::batch::Batch;
     pub use crate::source::{DEFAULT_SERVICES, Scene, Simulator};

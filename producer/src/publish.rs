@@ -60,7 +60,7 @@ fn delivery_timeout(work: &Work) -> (&'static str, &'static str) {
 const LOOK_AROUND: Duration = Duration::from_millis(50);
 /// How long the client may take, once a broker answers, until it may send; it needs half a second.
 const MAY_SEND: Duration = Duration::from_secs(5);
-/// How long acknowledgements are waited for after SIGTERM: within the 10 s that Compose gives.
+/// How long acknowledgements are waited for after SIGTERM: within the 10 s that `docker stop` gives by itself.
 const DRAIN: Duration = Duration::from_secs(8);
 /// How long the client may take to hand back what it was told to give up.
 const GIVING_UP: Duration = Duration::from_secs(5);
