@@ -20,6 +20,7 @@ impl Pipeline {
         let claims = self.partitions.iter().map(|(&id, partition)| Claim {
             partition: id,
             start: partition.start.clone(),
+            ended: partition.end,
             end: partition.end.max(partition.next),
             durable: None,
         });

@@ -426,7 +426,7 @@ mod tests {
     fn a_claim_is_renewed_as_the_partition_grows() {
         let (front, durable) = (Front::default(), Durable::default());
         let start = Place { offset: 5, topic_id: None };
-        let claim = Claim { partition: 0, start, end: 10, durable: None };
+        let claim = Claim { partition: 0, start, ended: 10, end: 10, durable: None };
         assert_eq!(front.renew(&claim, &durable), claim);
         front.set([(0, 100)].into_iter());
         durable.set(0, Position { next: 90, ..Position::default() });

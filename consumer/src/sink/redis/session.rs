@@ -67,6 +67,8 @@ pub struct Claim {
     pub partition: i32,
     /// Where reading started when it was assigned.
     pub start: Place,
+    /// Where it ended then.
+    pub ended: i64,
     /// As far as the partition is known to go; a position beyond that is none of ours.
     pub end: i64,
     /// What is durable in the file.
@@ -291,30 +293,34 @@ fn claimed_at(
     found: Option<(i64, Option<&str>)>,
     asked: &impl Asked,
 ) -> Result<Claimed, SessionError> {
-    let &Claim { partition, ref start, end, ref durable } = claim;
+    let &Claim { partition, ref start, ended, end, ref durable } = claim;
     let end = end.max(start.offset);
     let Some((position, topic_id)) = found else {
         let durable = durable.as_ref().map(|position| position.next).filter(|&next| next <= end);
         return Ok(Claimed { partition, next: durable.unwrap_or(start.offset), fresh: true });
     };
     let same = same_topic(start.topic_id.as_deref(), topic_id);
-    if same && position <= end {
+    if same && (position <= end || position <= asked.end(partition)?) {
         return Ok(Claimed { partition, next: position, fresh: false });
-    }
-    if same {
-        let end = asked.end(partition)?;
-        // Beyond the end of this very topic a broker lost some: Redis had all that is left.
-        if position <= end || topic_id.is_some() && start.topic_id.is_some() {
-            return Ok(Claimed { partition, next: position.min(end).max(start.offset), fresh: false });
-        }
     }
     // Of two identities the newer one counts, which may be that of another owner.
     if !same && !same_topic(start.topic_id.as_deref(), asked.topic_id()?.as_deref()) {
         return Err(SessionError::Outdated(partition));
     }
-    // Nothing of the new topic is in Redis, whatever the file had of it when the partition was assigned.
-    let next = if same { start.offset } else { 0 };
-    tracing::warn!(partition, position, end, next, "Redis knew another topic");
+    let next = match (same, start.topic_id.as_deref().zip(topic_id)) {
+        // A broker lost the end of this very topic: Redis had all that was left.
+        (true, Some(_)) => ended,
+        (true, None) => start.offset,
+        // Nothing of the new topic is in Redis, whatever the file had of it when the partition was assigned.
+        (false, _) => 0,
+    };
+    tracing::warn!(
+        partition,
+        position,
+        end,
+        next,
+        "Redis is beyond the partition's end, or knew another topic"
+    );
     Ok(Claimed { partition, next, fresh: false })
 }
 
@@ -345,7 +351,7 @@ mod tests {
     fn claimed(topic_id: &str, found: Option<(i64, Option<&str>)>) -> Result<(i64, bool), String> {
         let start = Place { offset: 500, topic_id: Some(topic_id.to_owned()) };
         let durable = Some(Position { next: 600, ..Position::default() });
-        let claim = Claim { partition: 3, start, end: 700, durable };
+        let claim = Claim { partition: 3, start, ended: 550, end: 700, durable };
         let claimed = claimed_at(&claim, found, &Now).map_err(|error| error.to_string())?;
         Ok((claimed.next, claimed.fresh))
     }
@@ -356,7 +362,7 @@ mod tests {
         assert_eq!(claimed("new", Some((650, Some("new")))), Ok((650, false)));
         assert_eq!(claimed("new", Some((650, None))), Ok((650, false)), "brokers without identities");
         assert_eq!(claimed("new", Some((900, Some("new")))), Ok((900, false)), "another owner knew more");
-        assert_eq!(claimed("new", Some((901, Some("new")))), Ok((900, false)), "a broker lost its end");
+        assert_eq!(claimed("new", Some((901, Some("new")))), Ok((550, false)), "a broker lost its end");
         assert_eq!(claimed("new", Some((901, None))), Ok((500, false)), "beyond the end, perhaps of another");
         assert_eq!(claimed("new", Some((650, Some("old")))), Ok((0, false)), "of the topic before");
     }
