@@ -307,14 +307,18 @@ impl Group {
     pub fn commit_surely(&mut self, positions: &[Commit], time: Duration) -> KafkaResult<()> {
         let deadline = Instant::now() + time;
         loop {
+            let others = self.commits.unanswered() > 0;
             self.commit(positions)?;
             let mut refusal = None;
-            // Of earlier ones, too: if one of those was refused, this costs another turn.
             while self.commits.unanswered() > 0 {
                 match self.commits.answer(deadline.saturating_duration_since(Instant::now())) {
                     Some(answer) => refusal = answer.err().or(refusal),
                     None => return Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut)),
                 }
+            }
+            if others {
+                // Which answer is whose is not known, nor what came last.
+                continue;
             }
             let Some(error) = refusal else { return Ok(()) };
             use RDKafkaErrorCode::{IllegalGeneration, RebalanceInProgress, StaleMemberEpoch};

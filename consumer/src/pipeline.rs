@@ -9,7 +9,7 @@
 //!
 //! It owns its state; shared are the file's writer, the names of services, and what [`Health`] and [`Metrics`] show. While
 //! events flow it waits only for new messages, for room in the file's memory, and, a little, for Redis
-//! ([`Patience`](crate::sink::redis::Patience)); at a rebalance for the sinks to settle and for Kafka's word, seconds at most.
+//! ([`Patience`](crate::sink::redis::Patience)); at a rebalance for the sinks to settle and for Kafka's word.
 
 mod commit;
 mod rebalance;
@@ -48,7 +48,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(30);
 const DRAIN_REDIS_TIME: Duration = Duration::from_secs(5);
 
 /// And for telling the group.
-const LEAVE_TIME: Duration = Duration::from_secs(5);
+const LEAVE_TIME: Duration = Duration::from_secs(6);
 
 /// How events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -109,6 +109,8 @@ pub struct Pipeline {
     again_at: Instant,
     complained: Option<Instant>,
     committed: Instant,
+    /// When it was said that a commit was refused.
+    refused: Option<Instant>,
     /// When there were partitions last, or the start; and whether it was said since that there are none.
     had_partitions: Instant,
     said_none: bool,
@@ -170,6 +172,7 @@ impl Pipeline {
             again_at: Instant::now(),
             complained: None,
             committed: Instant::now(),
+            refused: None,
             had_partitions: Instant::now(),
             said_none: false,
             redis_trouble: None,
@@ -346,7 +349,7 @@ impl Pipeline {
 
     fn every_second(&mut self) {
         self.committed = Instant::now();
-        if !self.partitions.is_empty() {
+        if !self.partitions.is_empty() || !self.awaited.is_empty() {
             (self.had_partitions, self.said_none) = (Instant::now(), false);
         } else if !self.said_none && self.had_partitions.elapsed() >= SAY_WAITING_AFTER {
             self.say_why_we_wait();
@@ -411,7 +414,7 @@ impl Pipeline {
             redis.stop(Instant::now() + DRAIN_REDIS_TIME);
         }
         if !group.leave(LEAVE_TIME)? {
-            warn!("the brokers are silent: the group misses this member once its session is over");
+            warn!("the group did not hear of it in time: it misses this member once its session is over");
         }
         drop(file);
         let how = if committed.is_ok() { "drained, synced and committed" } else { "drained and synced" };

@@ -20,6 +20,8 @@ pub enum Rebalance {
     Assign(Vec<i32>),
     /// These are to be given up.
     Revoke(Vec<i32>),
+    /// These may be others' already.
+    Lost(Vec<i32>),
 }
 
 /// A client that can't reach its brokers complains twenty times a second; so often it is passed on.
@@ -78,7 +80,12 @@ impl ConsumerContext for Callbacks {
             }
             return;
         }
-        let rebalance = if assign { Rebalance::Assign(partitions) } else { Rebalance::Revoke(partitions) };
+        // Whether they are lost is known only until the next answer, which may be to something else.
+        let rebalance = match (assign, consumer.assignment_lost()) {
+            (true, _) => Rebalance::Assign(partitions),
+            (false, false) => Rebalance::Revoke(partitions),
+            (false, true) => Rebalance::Lost(partitions),
+        };
         // The receiver lives as long as the consumer.
         let _ = self.rebalances.send(rebalance);
     }

@@ -1,14 +1,14 @@
 //! Committing what the sinks have, with the names of topic and file beside each offset.
 
 use super::{Partition, Pipeline};
-use crate::group::Commit;
+use crate::group::{COMPLAINT_INTERVAL, Commit};
 use crate::sink::file::checkpoint::Place;
 use rdkafka::error::KafkaResult;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::{error, warn};
 
 /// For a last commit. While the group rebalances it takes none, which may last a session (10 s).
-const COMMIT_TIME: Duration = Duration::from_secs(15);
+const COMMIT_TIME: Duration = Duration::from_secs(12);
 
 impl Pipeline {
     pub(super) fn commit(&mut self) {
@@ -16,7 +16,10 @@ impl Pipeline {
         let positions = match self.group.refusal() {
             // Not fatal: what counts is the checkpoint.
             Some(error) => {
-                warn!(%error, "committing offsets");
+                if self.refused.is_none_or(|last| last.elapsed() >= COMPLAINT_INTERVAL) {
+                    self.refused = Some(Instant::now());
+                    warn!(%error, "committing offsets, trying again");
+                }
                 self.ledger.committable()
             }
             None => self.ledger.take_committable(),

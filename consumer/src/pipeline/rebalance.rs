@@ -35,7 +35,8 @@ impl Pipeline {
                     self.awaited.extend(partitions);
                     self.start_awaited(true)?;
                 }
-                Rebalance::Revoke(partitions) => self.revoke(&partitions)?,
+                Rebalance::Revoke(partitions) => self.revoke(&partitions, false)?,
+                Rebalance::Lost(partitions) => self.revoke(&partitions, true)?,
             }
             self.health.set(State::Active);
         }
@@ -134,7 +135,7 @@ impl Pipeline {
         if ids.is_empty() {
             return Ok(());
         }
-        self.revoke(&ids)?;
+        self.revoke(&ids, self.group.assignment_lost())?;
         self.awaited.extend(ids);
         // Not before the group was heard: taking them on would answer a rebalance that came meanwhile.
         let now = Instant::now();
@@ -145,12 +146,12 @@ impl Pipeline {
         Ok(())
     }
 
-    fn revoke(&mut self, ids: &[i32]) -> anyhow::Result<()> {
+    fn revoke(&mut self, ids: &[i32], lost: bool) -> anyhow::Result<()> {
         self.awaited.retain(|id| !ids.contains(id));
         let ours: Vec<i32> = ids.iter().copied().filter(|id| self.partitions.contains_key(id)).collect();
         self.flush(true);
         self.settle(&ours, REVOKE_TIME, REVOKE_REDIS_TIME)?;
-        if self.group.assignment_lost() {
+        if lost {
             // Nobody else can have written: the files were locked. Only the commit is no longer ours to make.
             warn!(partitions = ?ours, "the group gave our partitions away: this process was stopped or too slow");
         } else if self.private_files {

@@ -241,7 +241,7 @@ fn asked_to_end_while_brokers_hang() {
     let (_, kafka) = scene.stack.pids().into_iter().find(|(name, _)| name.starts_with("kafka")).unwrap();
     send_signal(kafka, Signal::STOP).unwrap();
     consumer.signal(Signal::TERM).unwrap();
-    let ended = consumer.wait(Duration::from_secs(60));
+    let ended = consumer.wait(Duration::from_secs(30));
     send_signal(kafka, Signal::CONT).unwrap();
     assert!(ended.unwrap().success(), "{}", consumer.stderr());
     assert!(consumer.stderr().contains("drained and synced"), "{}", consumer.stderr());
