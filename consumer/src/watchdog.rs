@@ -115,18 +115,14 @@ impl Watchdog {
     fn ask_kafka(&mut self) -> Vec<(Part, String)> {
         let positions = self.health.positions();
         let ends = match self.leaderless().and_then(|none| Ok((none, self.ends(&positions)?))) {
-            Ok((leaderless, ends)) if leaderless.is_empty() => ends,
-            trouble => {
-                // What has not moved meanwhile had no chance to.
-                self.moves = Moves::default();
-                return vec![match trouble {
-                    Ok((leaderless, _)) => {
-                        (Part::partitions, format!("no broker leads partitions {}", list(&leaderless)))
-                    }
-                    Err(error) => {
-                        (Part::brokers, format!("no broker answers ({})", in_short(&error.to_string())))
-                    }
-                }];
+            Ok((leaderless, _)) if !leaderless.is_empty() => {
+                let what = format!("no broker leads partitions {}", list(&leaderless));
+                return vec![(Part::partitions, what)];
+            }
+            Ok((_, ends)) => ends,
+            Err(error) => {
+                let what = format!("no broker answers ({})", in_short(&error.to_string()));
+                return vec![(Part::brokers, what)];
             }
         };
         let stuck = self.moves.stuck(&positions, &ends, Instant::now());

@@ -74,13 +74,14 @@ pub fn run(args: &Args) -> anyhow::Result<bool> {
         group.example = Some(example(&rejected));
         Ok(())
     });
-    if let Err(problem) = listed {
+    let shown = listed.and_then(|()| match args.json || shutdown.requested() {
+        true => Ok(()),
+        false => Ok(out.write_all(table(&groups).as_bytes())?),
+    });
+    if let Err(problem) = shown {
         // Who reads has seen enough, as `head` has.
         let enough = problem.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == BrokenPipe);
         return if enough { Ok(true) } else { Err(problem) };
-    }
-    if !args.json && !shutdown.requested() {
-        out.write_all(table(&groups).as_bytes())?;
     }
     Ok(!shutdown.requested())
 }
