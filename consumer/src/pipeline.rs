@@ -46,7 +46,6 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 const DRAIN_TIME: Duration = Duration::from_secs(30);
 /// Of that, for Redis, which is caught up at the next start anyway.
 const DRAIN_REDIS_TIME: Duration = Duration::from_secs(5);
-
 /// And for telling the group.
 const LEAVE_TIME: Duration = Duration::from_secs(6);
 

@@ -1,6 +1,7 @@
 //! Kafka, with ZooKeeper where it needs it, and Redis started together, each on ports and in a folder of its own.
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -235,6 +236,22 @@ impl Stack {
     /// When the operating system refuses.
     pub fn kill_kafka(&self) -> Result<()> {
         self.brokers.iter().try_for_each(Server::kill)
+    }
+
+    /// Stops the time of every broker with SIGSTOP.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn freeze_kafka(&self) -> Result<()> {
+        self.brokers.iter().try_for_each(|broker| broker.signal(Signal::STOP))
+    }
+
+    /// Lets every frozen broker go on.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn resume_kafka(&self) -> Result<()> {
+        self.brokers.iter().try_for_each(|broker| broker.signal(Signal::CONT))
     }
 
     /// Kills one broker, counted from 0, with SIGKILL.

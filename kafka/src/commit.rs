@@ -6,17 +6,17 @@
 
 #![allow(unsafe_code)]
 
+use crate::guard::Guard;
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Commits of one consumer.
 pub struct Commits<C: ConsumerContext + 'static> {
-    answers: NonNull<sys::rd_kafka_queue_t>,
+    answers: Guard<sys::rd_kafka_queue_t>,
     unanswered: usize,
     // Last: the client must outlive its queue.
     consumer: Arc<BaseConsumer<C>>,
@@ -28,9 +28,10 @@ unsafe impl<C: ConsumerContext + 'static> Send for Commits<C> where Arc<BaseCons
 impl<C: ConsumerContext + 'static> Commits<C> {
     /// None was sent yet.
     pub fn new(consumer: Arc<BaseConsumer<C>>) -> Commits<C> {
-        // SAFETY: the client is alive, it is held by `consumer`.
-        let answers = unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) };
-        let answers = NonNull::new(answers).expect("rd_kafka_queue_new allocates or aborts");
+        // SAFETY: the client is alive, it is held by `consumer`; the new queue is ours, and dropped before it.
+        let answers = unsafe {
+            Guard::new(sys::rd_kafka_queue_new(consumer.client().native_ptr()), sys::rd_kafka_queue_destroy)
+        };
         Commits { answers, unanswered: 0, consumer }
     }
 
@@ -43,7 +44,7 @@ impl<C: ConsumerContext + 'static> Commits<C> {
         // its own reference to the queue until it has answered.
         let error = unsafe {
             let rk = self.consumer.client().native_ptr();
-            sys::rd_kafka_commit_queue(rk, offsets.ptr(), self.answers.as_ptr(), None, std::ptr::null_mut())
+            sys::rd_kafka_commit_queue(rk, offsets.ptr(), self.answers.get(), None, std::ptr::null_mut())
         };
         if error != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
             return Err(KafkaError::ConsumerCommit(error.into()));
@@ -63,22 +64,16 @@ impl<C: ConsumerContext + 'static> Commits<C> {
         // SAFETY: the queue is alive and gets nothing but answers to commits; the event is read before it is destroyed,
         // once.
         let error = unsafe {
-            let event = NonNull::new(sys::rd_kafka_queue_poll(self.answers.as_ptr(), timeout_ms))?;
-            let error = sys::rd_kafka_event_error(event.as_ptr());
-            sys::rd_kafka_event_destroy(event.as_ptr());
-            error
+            let event = sys::rd_kafka_queue_poll(self.answers.get(), timeout_ms);
+            if event.is_null() {
+                return None;
+            }
+            sys::rd_kafka_event_error(Guard::new(event, sys::rd_kafka_event_destroy).get())
         };
         self.unanswered -= 1;
         Some(match error {
             sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
             error => Err(KafkaError::ConsumerCommit(error.into())),
         })
-    }
-}
-
-impl<C: ConsumerContext + 'static> Drop for Commits<C> {
-    fn drop(&mut self) {
-        // SAFETY: the queue is ours and destroyed once; the client is still alive, it is dropped after this.
-        unsafe { sys::rd_kafka_queue_destroy(self.answers.as_ptr()) }
     }
 }

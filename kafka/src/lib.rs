@@ -9,6 +9,7 @@
 
 pub mod commit;
 pub mod consume;
+mod guard;
 mod log;
 pub mod memory;
 pub mod options;

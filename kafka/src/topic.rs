@@ -2,11 +2,12 @@
 
 #![allow(unsafe_code)]
 
+use crate::guard::Guard;
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use std::ffi::{CStr, CString};
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::time::Duration;
 
 /// The identity of a topic (KIP-516), as Kafka's own tools print it: a topic that is deleted and made anew has
@@ -81,27 +82,4 @@ pub fn create_it(brokers: &str, topic: &str) -> String {
         "create it with 'kafka-topics.sh --bootstrap-server {brokers} --create --topic {topic} --partitions 4', or name \
          another with --topic"
     )
-}
-
-/// A handle of librdkafka's, destroyed when it goes out of scope.
-struct Guard<T> {
-    handle: NonNull<T>,
-    destroy: unsafe extern "C" fn(*mut T),
-}
-
-impl<T> Guard<T> {
-    fn new(handle: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Guard<T> {
-        Guard { handle: NonNull::new(handle).expect("librdkafka allocates or aborts"), destroy }
-    }
-
-    fn get(&self) -> *mut T {
-        self.handle.as_ptr()
-    }
-}
-
-impl<T> Drop for Guard<T> {
-    fn drop(&mut self) {
-        // SAFETY: the handle was given to us by the function that `destroy` belongs to, and is destroyed once.
-        unsafe { (self.destroy)(self.handle.as_ptr()) }
-    }
 }

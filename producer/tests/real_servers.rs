@@ -300,15 +300,14 @@ fn lines_that_were_read_and_not_sent_are_said() {
     std::fs::write(&file, "").unwrap();
     let arguments =
         ["ship", "--follow", file.to_str().unwrap(), "--kafka", "queue.buffering.max.messages=1000"];
-    let (_, kafka) = stack.pids().into_iter().find(|(name, _)| name.starts_with("kafka")).unwrap();
     let mut run = Run::start(&stack, "logs", &arguments);
     wait_until("the run to begin", MINUTE, || run.program.stderr().contains("sending")).unwrap();
-    harness::send_signal(kafka, Signal::STOP).unwrap();
+    stack.freeze_kafka().unwrap();
     std::fs::write(&file, "a line\n".repeat(20_000)).unwrap();
     wait_until("the queue to be full", MINUTE, || run.program.stderr().contains("events wait")).unwrap();
     run.program.signal(Signal::TERM).unwrap();
     wait_until("the end to begin", MINUTE, || run.program.stderr().contains("ending: waiting")).unwrap();
-    harness::send_signal(kafka, Signal::CONT).unwrap();
+    stack.resume_kafka().unwrap();
     assert_eq!(run.program.wait(MINUTE).unwrap().code(), Some(1));
     assert!(run.program.stderr().contains("events were read and not sent"), "{}", run.program.stderr());
 }

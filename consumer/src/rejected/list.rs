@@ -50,11 +50,21 @@ struct Group {
 /// When the topic can't be read.
 pub fn run(args: &Args) -> anyhow::Result<bool> {
     let shutdown = Shutdown::on_signals()?;
+    let shown = show(args, &shutdown);
+    let kind = shown.as_ref().err().and_then(|problem| Some(problem.downcast_ref::<io::Error>()?.kind()));
+    if kind == Some(BrokenPipe) {
+        // Who reads has seen enough, as `head` has.
+        return Ok(true);
+    }
+    shown.map(|()| !shutdown.requested())
+}
+
+fn show(args: &Args, shutdown: &Shutdown) -> anyhow::Result<()> {
     let reader = Reader::connect(&args.which)?;
-    let replayed = reader.receipts(&shutdown)?;
+    let replayed = reader.receipts(shutdown)?;
     let (mut groups, mut seen) = (BTreeMap::<String, Group>::new(), Sources::default());
     let mut out = std::io::stdout().lock();
-    let listed = reader.each("listing", &shutdown, |record| {
+    reader.each("listing", shutdown, |record| {
         let Record::Rejected(rejected) = record else { return Ok(()) };
         if !args.which.want(&rejected) || !seen.insert(&rejected.source) {
             return Ok(());
@@ -73,17 +83,11 @@ pub fn run(args: &Args) -> anyhow::Result<bool> {
         }
         group.example = Some(example(&rejected));
         Ok(())
-    });
-    let shown = listed.and_then(|()| match args.json || shutdown.requested() {
-        true => Ok(()),
-        false => Ok(out.write_all(table(&groups).as_bytes())?),
-    });
-    if let Err(problem) = shown {
-        // Who reads has seen enough, as `head` has.
-        let enough = problem.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == BrokenPipe);
-        return if enough { Ok(true) } else { Err(problem) };
+    })?;
+    if !args.json && !shutdown.requested() {
+        out.write_all(table(&groups).as_bytes())?;
     }
-    Ok(!shutdown.requested())
+    Ok(())
 }
 
 fn print(out: &mut StdoutLock<'_>, line: &Line) -> io::Result<()> {

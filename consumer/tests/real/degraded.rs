@@ -1,7 +1,7 @@
 //! What does not work is said within seconds, on `/readyz`, the metrics and the log, while the rest goes on.
 
 use crate::scene::{PATIENCE, Scene, await_lines};
-use harness::{Program, Signal, http, send_signal, wait_until};
+use harness::{Program, http, wait_until};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -47,14 +47,13 @@ fn outages_are_told_and_so_is_their_end() {
     scene.stack.start_redis(true).unwrap();
     await_good(&scene, &consumer);
 
-    let (_, kafka) = scene.stack.pids().into_iter().find(|(name, _)| name.starts_with("kafka")).unwrap();
-    send_signal(kafka, Signal::STOP).unwrap();
+    scene.stack.freeze_kafka().unwrap();
     await_trouble(&scene, &consumer, "brokers", "no broker answers");
     wait_until("the log to say so", SAID_WITHIN, || {
         consumer.stderr().contains("degraded: no broker answers")
     })
     .unwrap();
-    send_signal(kafka, Signal::CONT).unwrap();
+    scene.stack.resume_kafka().unwrap();
     await_good(&scene, &consumer);
     assert!(consumer.stderr().contains("no longer degraded"), "{}", consumer.stderr());
     scene.finish(&mut producer);

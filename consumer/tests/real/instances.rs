@@ -3,7 +3,7 @@
 //! Also where nobody said that they are their own: two that know nothing of each other's file, and one that is given
 //! another layout and then the old one again.
 
-use crate::scene::{PATIENCE, Scene, await_lines, await_reading, await_start, random, random_pause};
+use crate::scene::{PATIENCE, Scene, await_lines, await_reading, end_guest, random, random_pause};
 use harness::{Signal, send_signal, wait_until};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -67,10 +67,7 @@ fn ends_within_rebalances() {
             let mut third = scene.consumer(LAYOUT, &["--instance", "x-1"]);
             random_pause(&mut random, Duration::from_millis(1_800));
             scene.end(&mut second);
-            // It may have no partitions yet.
-            await_start(&third);
-            third.signal(Signal::TERM).unwrap();
-            assert!(third.wait(PATIENCE).unwrap().success(), "{}", third.stderr());
+            end_guest(&mut third);
         }
     });
     scene.finish(&mut producer);

@@ -3,8 +3,7 @@
 
 use crate::rejected::each_comes_back_once;
 use crate::scene::{
-    PATIENCE, Protocol, Scene, await_lines, await_reading, await_start, freeze_past_its_session, random,
-    random_pause,
+    Protocol, Scene, await_lines, await_reading, end_guest, freeze_past_its_session, random, random_pause,
 };
 use crate::topics::{LONG_SESSION, PARTITIONS, made_anew_while_it_is_frozen, made_anew_while_it_is_read};
 use harness::Signal;
@@ -67,9 +66,7 @@ fn three_come_and_go(protocol: Protocol) {
     for _ in 0..3 {
         let mut guest = scene.consumer(LAYOUT, &[]);
         random_pause(&mut random, Duration::from_millis(1_500));
-        await_start(&guest);
-        guest.signal(Signal::TERM).unwrap();
-        assert!(guest.wait(PATIENCE).unwrap().success(), "{}", guest.stderr());
+        end_guest(&mut guest);
     }
     scene.finish(&mut producer);
     scene.await_count(500_000);

@@ -1,7 +1,7 @@
 //! Redis and the broker away, one or both.
 
 use crate::scene::{PATIENCE, Scene, await_lines, await_reading};
-use harness::{Program, Signal, send_signal, wait_until};
+use harness::{Program, Signal, wait_until};
 use std::path::Path;
 use std::time::Duration;
 
@@ -238,11 +238,10 @@ fn asked_to_end_while_brokers_hang() {
     let mut consumer = scene.consumer("logs.txt", &[]);
     scene.finish(&mut producer);
     scene.await_count(40_000);
-    let (_, kafka) = scene.stack.pids().into_iter().find(|(name, _)| name.starts_with("kafka")).unwrap();
-    send_signal(kafka, Signal::STOP).unwrap();
+    scene.stack.freeze_kafka().unwrap();
     consumer.signal(Signal::TERM).unwrap();
     let ended = consumer.wait(Duration::from_secs(30));
-    send_signal(kafka, Signal::CONT).unwrap();
+    scene.stack.resume_kafka().unwrap();
     assert!(ended.unwrap().success(), "{}", consumer.stderr());
     assert!(consumer.stderr().contains("drained and synced"), "{}", consumer.stderr());
     let mut consumer = scene.consumer("logs.txt", &[]);

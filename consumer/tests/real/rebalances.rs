@@ -1,9 +1,9 @@
 //! Partitions that move between consumers which share a folder.
 
 use crate::scene::{
-    PATIENCE, Scene, await_lines, await_reading, await_start, freeze_past_its_session, random, random_pause,
+    PATIENCE, Scene, await_lines, await_reading, end_guest, freeze_past_its_session, random, random_pause,
 };
-use harness::{Link, Program, Signal, wait_until};
+use harness::{Link, Program, wait_until};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::path::Path;
@@ -74,9 +74,7 @@ fn a_storm_of_rebalances() {
         if round % 3 == 0 {
             guest.kill().unwrap();
         } else {
-            await_start(&guest);
-            guest.signal(Signal::TERM).unwrap();
-            assert!(guest.wait(PATIENCE).unwrap().success(), "{}", guest.stderr());
+            end_guest(&mut guest);
         }
     }
     scene.finish(&mut producer);

@@ -349,9 +349,11 @@ pub fn random_pause(random: &mut ChaCha8Rng, at_most: Duration) {
     }
 }
 
-/// Waits until a consumer heeds signals: before that, being asked to end is being killed.
-pub fn await_start(consumer: &Program) {
-    wait_until("the consumer to start", PATIENCE, || consumer.stderr().contains("serving /metrics")).unwrap();
+/// Ends a consumer that may have no partitions yet, once it heeds signals: before that, being asked to end is being killed.
+pub fn end_guest(guest: &mut Program) {
+    wait_until("the consumer to start", PATIENCE, || guest.stderr().contains("serving /metrics")).unwrap();
+    guest.signal(Signal::TERM).unwrap();
+    assert!(guest.wait(PATIENCE).unwrap().success(), "{}", guest.stderr());
 }
 
 /// Waits until a consumer has begun to read so many partitions, in all.
